@@ -1,0 +1,11 @@
+"""The one exception people at the screen see: a sentence that says what was found, where, and what to do.
+
+Everything else that is raised is a fault of ours and is logged with its traceback.
+"""
+
+
+class UserError(Exception):
+    """A problem a person can solve. ``str(error)`` is the whole sentence shown on the page or the command line.
+
+    The text may quote names from an upload; pages show it as plain text, never as Markdown or HTML.
+    """

@@ -1,0 +1,74 @@
+"""What every architecture promises: a frozen config, a fast ``forward``, a traced ``trace`` with the same forecast.
+
+An architecture is one file in this folder with a config class, a model class, and ``MODEL = ThatClass``; the registry
+finds it, the Train page builds its form from the config, and the capability flags decide what the pages offer.
+
+Shape suffixes: B batch, L look-back, H horizon, C variates.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from core.models.trace import Trace
+
+
+class ModelConfig(BaseModel):
+    """Options of an architecture, without the window's shape. Every field has title, description and bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model is built for. ``withheld`` are variates that enter as zeros (their history is not to be seen)."""
+
+    lookback: int
+    horizon: int
+    variates: int
+    withheld: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the pages may offer. ``reason`` is shown where ``time_saliency`` is False."""
+
+    multivariate: bool = True
+    time_saliency: bool = False
+    scales: bool = False
+    variable_length: bool = False
+    missing_values: bool = False
+    reason: str = ""
+
+
+class Forecaster(nn.Module):
+    """Base of all architectures."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]  # citation
+    summary: ClassVar[str]  # one sentence for the card
+    capabilities: ClassVar[Capabilities]
+    Config: ClassVar[type[ModelConfig]]
+
+    def __init__(self, config: ModelConfig, shape: Shape) -> None:
+        super().__init__()
+        self.config, self.shape = config, shape
+
+    @classmethod
+    def check(cls, config: ModelConfig, shape: Shape) -> None:
+        """Raises UserError where this combination cannot work, naming the nearest that does."""
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """The forecast, B x H x C, on the scale of the input."""
+        raise NotImplementedError
+
+    def trace(self, x_BLC: Tensor) -> Trace:
+        """The same forecast with the inside. Slower; never used in training."""
+        raise NotImplementedError
+
+    def scale_weights(self) -> list[float]:
+        """One weight per scale, fine to coarse; empty for models without scales."""
+        return []

@@ -1,0 +1,145 @@
+"""What to train, validated before anything starts: a Spec is everything a worker needs beside the series itself.
+
+No torch here: pages, the store and the command line build and read specs.
+"""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.data.series import Series
+from core.errors import UserError
+
+Preset = Literal["quick", "balanced", "published"]
+PRESETS: tuple[Preset, ...] = ("quick", "balanced", "published")
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown field is an error: a misspelt option must not pass silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(Frozen):
+    """Row borders: train is [0, train), validation [train, validation), test [validation, test).
+
+    Validation and test windows may look back across their border, never forward (models.md, evaluation protocol).
+    """
+
+    train: int = Field(gt=0)
+    validation: int = Field(gt=0)
+    test: int = Field(gt=0)
+    name: str = "70/10/20"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.train < self.validation <= self.test:
+            raise ValueError("split borders must rise: train < validation <= test")
+        return self
+
+    @classmethod
+    def of(cls, series: Series) -> "Split":
+        """The usual split for this series: 12/4/4 months for the ETT sets, as every paper does, else 70/10/20."""
+        rows, hour = len(series), 3600.0
+        ett = {"HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"} <= set(series.variates)
+        for step, per_hour in ((hour, 1), (hour / 4, 4)):
+            if ett and abs(series.step - step) < 1 and rows >= 14400 * per_hour:
+                train, validation, test = (n * per_hour for n in (8640, 11520, 14400))
+                return cls(train=train, validation=validation, test=test, name="ETT, 12/4/4 months")
+        train, test = int(rows * 0.7), int(rows * 0.2)
+        return cls(train=max(train, 1), validation=max(rows - test, 2), test=max(rows, 2))
+
+
+class Recipe(Frozen):
+    """How to train. ``published`` repeats a paper's own schedule; the others are ours, built on the same fields."""
+
+    name: str = "balanced"
+    optimizer: Literal["adam", "adamw"] = Field("adamw", title="Optimizer")
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="The peak, after warm-up.")
+    schedule: Literal["halving", "cosine", "constant"] = Field(
+        "cosine", title="Schedule", description="halving: times 0.5 every epoch from the second."
+    )
+    warmup: float = Field(0.1, ge=0, le=0.9, title="Warm-up", description="Share of all steps before the peak.")
+    weight_decay: float = Field(1e-2, ge=0, le=10, title="Weight decay", description="AdamW only.")
+    batch_size: int = Field(128, ge=1, le=65536, title="Batch size", description="Windows per step.")
+    epochs: int = Field(10, ge=1, le=10_000, title="Epochs", description="Upper bound; early stopping may end sooner.")
+    patience: int = Field(3, ge=1, le=1000, title="Patience", description="Epochs without a better validation loss.")
+    ema: float = Field(
+        0.99, ge=0, lt=1, title="Weight averaging", description="Decay of the averaged weights per step; 0 is off."
+    )
+    clip: float = Field(1.0, ge=0, title="Gradient clipping", description="Largest gradient norm; 0 is off.")
+    loss: Literal["mse", "mae", "huber"] = Field("mse", title="Loss")
+
+
+class Spec(Frozen):
+    """One training, whole. ``variates`` enter the model, ``targets`` are forecast, scored and count in the loss.
+
+    A target that is not among ``variates`` is forecast with its history withheld (it enters as zeros).
+    """
+
+    dataset: str = Field("", description="Id of the stored dataset; empty on the command line.")
+    series_name: str = ""
+    fingerprint: str = Field("", description="SHA-256 of the series, so that a result can be checked.")
+    model: str = "crossscalenet"
+    config: dict[str, Any] = Field(default_factory=dict, description="Fields of the architecture's config class.")
+    lookback: int = Field(96, ge=2, le=100_000)
+    horizon: int = Field(96, ge=1, le=100_000)
+    variates: tuple[str, ...] = Field(min_length=1)
+    targets: tuple[str, ...] = Field(min_length=1)
+    split: Split
+    recipe: Recipe = Recipe()
+    seed: int = Field(2021, ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, le=256, description="0: all cores but one.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All variates the model sees, in order: the inputs, then targets whose history is withheld."""
+        return self.variates + tuple(t for t in self.targets if t not in self.variates)
+
+    @property
+    def withheld(self) -> tuple[int, ...]:
+        """Positions in ``columns`` that enter as zeros."""
+        return tuple(range(len(self.variates), len(self.columns)))
+
+    @property
+    def target_index(self) -> tuple[int, ...]:
+        """Positions of the targets in ``columns``."""
+        return tuple(self.columns.index(t) for t in self.targets)
+
+    def check(self, series: Series) -> None:
+        """Raises UserError where this spec cannot be trained on this series, with the nearest that works."""
+        missing = [v for v in self.columns if v not in series.variates]
+        if missing:
+            raise UserError(f"Column {missing[0]!r} is not in {series.name}. Choose among {', '.join(series.variates)}.")
+        need = self.lookback + self.horizon
+        for part, first, last in (
+            ("training part", 0, self.split.train),
+            ("validation part", max(self.split.train - self.lookback, 0), self.split.validation),
+        ):
+            if last - first < need:
+                raise UserError(
+                    f"The {part} of {series.name} has {last - first:,} rows that windows can use, but one window needs "
+                    f"look-back {self.lookback} + horizon {self.horizon} = {need:,}. "
+                    + _nearest(last - first, self.lookback, self.horizon)
+                )
+        if len(series) < self.split.validation:
+            raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
+        used = series.select(self.columns)
+        bad = ~np.isfinite(used.values[: self.split.test])
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise UserError(
+                f"{used.variates[column]!r} has {int(bad[:, column].sum()):,} missing or infinite values, the first in "
+                f"row {row + 1:,}. Fill them on the Data page, or leave that variate out."
+            )
+
+
+def _nearest(rows: int, lookback: int, horizon: int) -> str:
+    if rows < 4:
+        return "Upload a longer series."
+    if rows - horizon >= 2:
+        return f"The nearest that works: look-back {min(lookback, rows - horizon)}."
+    half = rows // 2
+    return f"The nearest that works: look-back {rows - half}, horizon {half}."
