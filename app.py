@@ -1,0 +1,14 @@
+"""The dashboard's entry point: page set-up, navigation and the live jobs in the side bar. No logic.
+
+``streamlit run app.py`` runs this file on every rerun, before the page.
+"""
+
+import streamlit as st
+
+from core.ui import boot, live, theme
+
+st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide")
+st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
+chosen = boot.navigate()
+live.side_bar()
+boot.run(chosen)

@@ -1,0 +1,102 @@
+"""Starting a session and a page: navigation, headings, the guard against a page that runs without ``app.py``.
+
+On a fresh server Streamlit serves a deep link by running that file of ``pages/`` alone, until some session has opened
+``/`` and so declared the navigation. ``page`` notices and sends the session through ``app.py`` to where it was going.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.errors import UserError
+from core.ui import state, widgets
+
+log = logging.getLogger("scalescope")
+_BOOTED, _WANTED = "booted", "wanted"
+
+# file, title, icon, what it is; only pages that exist
+PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "Explore": (
+        ("start", "Start", "home", "Where to begin, the recent runs, and what is training now."),
+        ("data", "Data", "table_chart", "Bring a series, see what is wrong with it, and look at all of it."),
+        ("train", "Train", "model_training", "Choose what to forecast and train a model on this machine."),
+    ),
+    "Inspect": (
+        ("forecast", "Forecast", "show_chart", "Any window against the truth, every variate, and the future."),
+        ("scales", "Scales", "stacked_line_chart", "The forecast as the exact sum of what each scale adds."),
+        ("attention", "Attention", "grid_on", "What the model looked at, and how far to believe the picture."),
+    ),
+}
+
+
+def navigate() -> Any:
+    """Declare the pages (once a run, from ``app.py``) and return the one to run; follows a deep link that was held."""
+    st.session_state[_BOOTED] = True
+    sections = {
+        section: [
+            st.Page(f"pages/{name}.py", title=title, icon=f":material/{icon}:", help=about, default=name == "start")
+            for name, title, icon, about in pages
+            if Path(f"pages/{name}.py").exists()
+        ]
+        for section, pages in PAGES.items()
+    }
+    sections = {k: v for k, v in sections.items() if v}
+    chosen = st.navigation(sections)
+    if wanted := st.session_state.pop(_WANTED, None):
+        name, query = wanted
+        state.go(name, query)
+    return chosen
+
+
+def page(title: str) -> DeltaGenerator:
+    """Every page's first call: guards the deep link, restores the chosen dataset and run, sets the heading.
+
+    Returns the empty place right of the heading, for one sentence that may come later.
+    """
+    if not st.session_state.get(_BOOTED):
+        held = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.session_state[_WANTED] = (title.lower(), held)
+        st.switch_page("app.py")
+    state.restore()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="heading"):
+        st.title(title, anchor=False, width="content")
+        return st.empty()
+
+
+def run(chosen: Any) -> None:
+    """Run a page; what a person can solve is shown as its sentence, any other failure is logged and said to be ours."""
+    try:
+        chosen.run()
+    except UserError as error:
+        widgets.problem(error)
+    except Exception:
+        log.exception("The page %s failed", chosen.title)
+        st.error(
+            "This page failed through a fault of ours; nothing stored is lost. The server's log has the details. "
+            "Reload the page, or choose another one.",
+            icon=":material/error:",
+        )
+    warm_up()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Import what the later pages need in the background, once a process, after the first page has been sent."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp would spin and take the pages' processor time
+    if os.environ.get("SCALESCOPE_WARM_UP", "1") == "0":
+        return
+
+    def load() -> None:
+        import core.evaluate.run
+        import core.models.registry
+
+        core.models.registry.architectures()
+
+    timer = threading.Timer(1.5, load)
+    timer.daemon = True
+    timer.start()

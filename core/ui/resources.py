@@ -1,0 +1,101 @@
+"""What the server holds once and every tab shares: the store, the jobs, loaded models, series in memory.
+
+Everything heavy is imported inside the functions, so that the first page of a fresh server comes quickly. Models and
+series are bounded and released on eviction. What an upload leaves before it becomes a dataset is kept per session
+(``scope="session"``), where the Data page makes it.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import UserError
+from core.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from core.data.series import Series
+    from core.evaluate.run import LoadedRun
+    from core.jobs.queue import Jobs
+    from core.store.store import Store
+
+_KEPT = Settings().cached_models  # the bound must be known when the cache is declared
+_SERIES = 4
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """The one owner of the database file in this process."""
+    from core.store.store import Store
+
+    chosen = settings()
+    return Store(chosen.database, chosen.uploads, chosen.database_memory)
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """The queue of training jobs, with a supervisor that starts what waits and notices what died."""
+    from core.jobs.queue import Jobs
+
+    queue = Jobs(settings(), store())
+    threading.Thread(target=_supervise, args=(queue,), daemon=True, name="supervisor").start()
+    return queue
+
+
+def series(dataset_id: str) -> Series:
+    """A stored dataset in memory, shared between tabs. Raises UserError for an unknown id."""
+    card = store().dataset(dataset_id)
+    return _series(dataset_id, card.fingerprint)
+
+
+def loaded_run(run_id: str) -> LoadedRun:
+    """A run's model, ready to forecast, shared between tabs and reloaded when its checkpoint has moved on.
+
+    Raises UserError where the run is unknown or has no usable checkpoint yet.
+    """
+    if not run_id.replace("-", "").replace("_", "").isalnum():
+        raise UserError("That link names no run. Choose one from the list.")
+    folder = settings().runs / run_id
+    checkpoint = folder / "checkpoint.safetensors"
+    if not checkpoint.exists():
+        raise UserError(
+            "This run has no checkpoint yet. Wait for its first epoch on the Train page, or choose another run."
+        )
+    return _loaded(run_id, checkpoint.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=_SERIES, show_spinner=False)
+def _series(dataset_id: str, fingerprint: str) -> Series:
+    return store().series(dataset_id)
+
+
+def _release(run: LoadedRun) -> None:
+    """Give the memory of an evicted model back, on the device too."""
+    del run
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@st.cache_resource(max_entries=_KEPT, on_release=_release, show_spinner="Loading the model")
+def _loaded(run_id: str, changed: int) -> LoadedRun:
+    from core.evaluate.run import LoadedRun
+
+    return LoadedRun.open(settings().runs / run_id)
+
+
+def _supervise(queue: Jobs) -> None:
+    import logging
+    import time
+
+    while True:
+        try:
+            queue.refresh()
+        except Exception:
+            logging.getLogger("scalescope").exception("The supervisor of jobs failed; it goes on")
+        time.sleep(1.0)

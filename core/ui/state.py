@@ -1,0 +1,77 @@
+"""What is being looked at, in the URL: dataset, run, window, variate, scale, step. Any view is a link. No widgets.
+
+Widgets are not bound to the URL by Streamlit, because a bound value equal to its default vanishes from the address:
+a link to "the latest run" would then show another run tomorrow. Pages call ``get`` for a widget's start value and
+``put`` with what was chosen. The choice also follows the reader from page to page of one session.
+"""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+NAMES = ("dataset", "run", "window", "variate", "scale", "step")
+BELONGS = {"dataset": NAMES[1:], "run": NAMES[2:]}  # a new dataset or run forgets what was chosen within the old one
+_KEPT = "chosen"
+
+
+def get(name: str, default: str | None = None) -> str | None:
+    """The chosen value as it stands in the URL (untrusted text), or ``default``."""
+    return st.query_params.get(name, default)
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """The chosen whole number, held within [low, high]; ``default`` where the URL has none or nonsense."""
+    try:
+        return min(max(int(get(name) or ""), low), high)
+    except ValueError:
+        return min(max(default, low), high)
+
+
+def put(**chosen: object) -> None:
+    """Write these choices to the URL; None removes one. A changed dataset or run drops what belonged to the old."""
+    for name in sorted(chosen, key=NAMES.index):
+        value = None if chosen[name] is None else str(chosen[name])
+        if value == get(name):
+            continue
+        for dependent in BELONGS.get(name, ()):
+            if dependent not in chosen and get(dependent) is not None and get(name) is not None:
+                del st.query_params[dependent]
+        if value is None:
+            del st.query_params[name]
+        else:
+            st.query_params[name] = value
+    _keep()
+
+
+def restore() -> None:
+    """Bring back what this session had chosen where a link of the navigation left the URL bare.
+
+    A URL that names a dataset or run is a view of its own: then nothing is brought back.
+    """
+    if not any(name in st.query_params for name in NAMES):
+        for name, value in st.session_state.get(_KEPT, {}).items():
+            st.query_params[name] = value
+    _keep()
+
+
+def params(**changes: object) -> dict[str, str]:
+    """The present choices with these changes, for a link to another page. None removes one."""
+    now: dict[str, str] = {name: value for name in NAMES if (value := get(name)) is not None}
+    for name, value in changes.items():
+        if now.get(name) != (None if value is None else str(value)):
+            for dependent in BELONGS.get(name, ()):
+                if dependent not in changes:
+                    now.pop(dependent, None)
+        now.pop(name, None)
+        if value is not None:
+            now[name] = str(value)
+    return now
+
+
+def go(page: str, query: Mapping[str, str] | None = None, **changes: object) -> None:
+    """Switch to ``pages/<page>.py`` with the present choices and these changes (or exactly ``query``)."""
+    st.switch_page(f"pages/{page}.py", query_params=dict(query) if query is not None else params(**changes))
+
+
+def _keep() -> None:
+    st.session_state[_KEPT] = {name: value for name in NAMES if (value := get(name)) is not None}

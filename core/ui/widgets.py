@@ -1,0 +1,83 @@
+"""Small things several pages show: problems in words, plain text made safe for labels, numbers and times for people."""
+
+import math
+import re
+from datetime import datetime, timedelta
+from typing import Literal
+
+import streamlit as st
+
+from core.errors import UserError
+
+Color = Literal["gray", "blue", "green", "orange", "red"]
+STATES: dict[str, tuple[str, str, Color]] = {  # label, icon, colour of the badge
+    "queued": ("Queued", "schedule", "gray"),
+    "running": ("Training", "progress_activity", "blue"),
+    "finished": ("Finished", "check", "green"),
+    "cancelled": ("Cancelled", "stop_circle", "gray"),
+    "interrupted": ("Interrupted", "power_off", "orange"),
+    "failed": ("Failed", "error", "red"),
+}
+
+
+def plain(text: object) -> str:
+    """Uploaded text for places that read Markdown: shown letter by letter, without links, pictures or icons."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=\"'/@%])", r"\\\1", " ".join(str(text).split()))
+
+
+def problem(error: UserError | str) -> None:
+    """A sentence about something a person can solve."""
+    st.error(plain(error), icon=":material/error:")
+
+
+def nothing_yet(sentence: str, page: str, action: str, icon: str) -> None:
+    """An empty state: what is missing, and the one next step as a link to ``pages/<page>.py``."""
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.markdown(sentence, text_alignment="center")
+        st.page_link(f"pages/{page}.py", label=action, icon=f":material/{icon}:")
+
+
+def state_badge(state: str) -> None:
+    """The state of a run as a small coloured word."""
+    label, icon, color = STATES[state]
+    st.badge(label, icon=f":material/{icon}:", color=color)
+
+
+def duration(seconds: float | None) -> str:
+    """``seconds`` in words of two parts at most: ``8 s``, ``3 min``, ``2 h 5 min``; empty where unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 100:
+        return f"{max(round(seconds), 0)} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours:,} h {rest} min" if rest and hours < 48 else f"{hours:,} h"
+
+
+def figures(value: float | None, digits: int = 3) -> str:
+    """A number to ``digits`` significant figures: ``0.448``, ``12,300``; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+
+
+def size(megabytes: float) -> str:
+    """Megabytes for people: ``640 MB``, ``1.2 GB``."""
+    return f"{megabytes / 1024:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def ago(then: datetime, now: datetime | None = None) -> str:
+    """How long ago: ``now``, ``5 min ago``, ``3 h ago``, else the date."""
+    passed = (now or datetime.now(then.tzinfo)) - then
+    if passed < timedelta(minutes=1):
+        return "just now"
+    if passed < timedelta(hours=1):
+        return f"{passed.seconds // 60} min ago"
+    if passed < timedelta(days=1):
+        return f"{passed.seconds // 3600} h ago"
+    return f"{then:%Y-%m-%d}"
