@@ -6,6 +6,7 @@ the accent's hue; variates take Okabe-Ito (product.md, Look).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import streamlit as st
@@ -90,9 +91,14 @@ def variate_color(position: int, of: Colors | None = None) -> str:
 
 
 def style(chart: alt.TopLevelMixin, of: Colors | None = None) -> alt.TopLevelMixin:
-    """The chart with our configuration: thin lines, a faint grid, no frame. Wraps the outermost chart only."""
+    """The chart with our configuration. Wraps the outermost chart only."""
+    return chart.configure(**config(of))
+
+
+def config(of: Colors | None = None) -> dict[str, Any]:
+    """Our Vega-Lite configuration: thin lines, a faint grid, no frame."""
     c = of or colors()
-    config = {
+    return {
         "background": "transparent" if of is None else c.ground,
         "font": FONT,
         "view": {"stroke": None, "continuousHeight": 220},
@@ -128,4 +134,3 @@ def style(chart: alt.TopLevelMixin, of: Colors | None = None) -> alt.TopLevelMix
         "header": {"labelColor": c.text, "titleColor": c.muted, "labelFontSize": 12},
         "text": {"color": c.text, "fontSize": 12},
     }
-    return chart.configure(**config)
