@@ -53,8 +53,8 @@ def navigate() -> Any:
     return chosen
 
 
-def page(title: str) -> DeltaGenerator:
-    """Every page's first call: guards the deep link, restores the chosen dataset and run, sets the heading.
+def page(title: str, follows: tuple[str, ...] = state.NAMES) -> DeltaGenerator:
+    """Every page's first call: guards the deep link, restores the choices that this page follows, sets the heading.
 
     Returns the empty place right of the heading, for one sentence that may come later.
     """
@@ -62,7 +62,7 @@ def page(title: str) -> DeltaGenerator:
         held = {name: st.query_params.get_all(name) for name in st.query_params}
         st.session_state[_WANTED] = (title.lower(), held)
         st.switch_page("app.py")
-    state.restore()
+    state.restore(follows)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="heading"):
         st.title(title, anchor=False, width="content")
         return st.empty()

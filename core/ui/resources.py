@@ -8,7 +8,6 @@ series are bounded and released on eviction. What an upload leaves before it bec
 from __future__ import annotations
 
 import gc
-import threading
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -35,14 +34,12 @@ def store() -> Store:
     return Store(chosen.database, chosen.uploads, chosen.database_memory)
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=lambda queue: queue.close())
 def jobs() -> Jobs:
-    """The queue of training jobs, with a supervisor that starts what waits and notices what died."""
+    """The queue of training jobs; its own supervisor starts what waits and notices what died."""
     from core.jobs.queue import Jobs
 
-    queue = Jobs(settings(), store())
-    threading.Thread(target=_supervise, args=(queue,), daemon=True, name="supervisor").start()
-    return queue
+    return Jobs(settings(), store())
 
 
 def series(dataset_id: str) -> Series:
@@ -87,15 +84,3 @@ def _loaded(run_id: str, changed: int) -> LoadedRun:
     from core.evaluate.run import LoadedRun
 
     return LoadedRun.open(settings().runs / run_id)
-
-
-def _supervise(queue: Jobs) -> None:
-    import logging
-    import time
-
-    while True:
-        try:
-            queue.refresh()
-        except Exception:
-            logging.getLogger("scalescope").exception("The supervisor of jobs failed; it goes on")
-        time.sleep(1.0)

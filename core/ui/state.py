@@ -6,6 +6,7 @@ a link to "the latest run" would then show another run tomorrow. Pages call ``ge
 """
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import streamlit as st
 
@@ -29,49 +30,50 @@ def number(name: str, default: int, low: int, high: int) -> int:
 
 def put(**chosen: object) -> None:
     """Write these choices to the URL; None removes one. A changed dataset or run drops what belonged to the old."""
-    for name in sorted(chosen, key=NAMES.index):
-        value = None if chosen[name] is None else str(chosen[name])
-        if value == get(name):
-            continue
-        for dependent in BELONGS.get(name, ()):
-            if dependent not in chosen and get(dependent) is not None and get(name) is not None:
-                del st.query_params[dependent]
+    for name, value in _changed(chosen).items():
         if value is None:
-            del st.query_params[name]
+            st.session_state.get(_KEPT, {}).pop(name, None)
+            if name in st.query_params:
+                del st.query_params[name]
         else:
             st.query_params[name] = value
     _keep()
 
 
-def restore() -> None:
-    """Bring back what this session had chosen where a link of the navigation left the URL bare.
+def restore(names: tuple[str, ...] = NAMES) -> None:
+    """Bring back what this session had chosen of ``names`` where a link of the navigation left the URL bare.
 
-    A URL that names a dataset or run is a view of its own: then nothing is brought back.
+    A URL that names anything is a view of its own: then nothing is brought back.
     """
     if not any(name in st.query_params for name in NAMES):
         for name, value in st.session_state.get(_KEPT, {}).items():
-            st.query_params[name] = value
+            if name in names:
+                st.query_params[name] = value
     _keep()
 
 
 def params(**changes: object) -> dict[str, str]:
     """The present choices with these changes, for a link to another page. None removes one."""
-    now: dict[str, str] = {name: value for name in NAMES if (value := get(name)) is not None}
-    for name, value in changes.items():
-        if now.get(name) != (None if value is None else str(value)):
-            for dependent in BELONGS.get(name, ()):
-                if dependent not in changes:
-                    now.pop(dependent, None)
-        now.pop(name, None)
-        if value is not None:
-            now[name] = str(value)
-    return now
+    now = {name: value for name in NAMES if (value := get(name)) is not None} | _changed(changes)
+    return {name: value for name, value in now.items() if value is not None}
 
 
-def go(page: str, query: Mapping[str, str] | None = None, **changes: object) -> None:
+def go(page: str, query: Mapping[str, str | list[str]] | None = None, **changes: object) -> NoReturn:
     """Switch to ``pages/<page>.py`` with the present choices and these changes (or exactly ``query``)."""
-    st.switch_page(f"pages/{page}.py", query_params=dict(query) if query is not None else params(**changes))
+    st.switch_page(f"pages/{page}.py", query_params=dict(params(**changes) if query is None else query))
+
+
+def _changed(chosen: Mapping[str, object]) -> dict[str, str | None]:
+    """What really changes, with the dependent choices that a change makes meaningless."""
+    changes: dict[str, str | None] = {}
+    for name in sorted(chosen, key=NAMES.index):
+        value = None if chosen[name] is None else str(chosen[name])
+        if value != get(name):
+            changes |= {other: None for other in BELONGS.get(name, ()) if other not in chosen}
+            changes[name] = value
+    return changes
 
 
 def _keep() -> None:
-    st.session_state[_KEPT] = {name: value for name in NAMES if (value := get(name)) is not None}
+    present = {name: value for name in NAMES if (value := get(name)) is not None}
+    st.session_state[_KEPT] = st.session_state.get(_KEPT, {}) | present
