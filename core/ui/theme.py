@@ -6,10 +6,12 @@ the accent's hue; variates take Okabe-Ito (product.md, Look).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import streamlit as st
+
+Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def variate_color(position: int, of: Colors | None = None) -> str:
     return cycle[position % len(cycle)]
 
 
-def style(chart: alt.TopLevelMixin, of: Colors | None = None) -> alt.TopLevelMixin:
+def style(chart: Chart, of: Colors | None = None) -> Chart:
     """The chart with our configuration. Wraps the outermost chart only."""
     return chart.configure(**config(of))
 
