@@ -1,0 +1,564 @@
+"""The Attention picture: series with forecast, saliency strips and one attention map, stacked on one time axis.
+
+Tables are made here from any window, any list of saliency maps and any attention map over time; the chart takes only
+tables. Nothing here computes a saliency (that is ``core.explain``) and nothing speaks to Streamlit.
+
+The page hands every row of the picture the same width, axes included, so the label gutter lies inside the plot: all
+rows map steps to ``[gutter, width]``. That is what keeps one step at one pixel column in all of them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from core.models.trace import AttentionMap
+from core.ui.charts.picture import Encoding, Picture, mark, number, quantity, tip
+from core.ui.theme import SEQUENTIAL, Colors
+
+GUTTER = "(width < 520 ? 84 : 124)"
+RIGHT = "(width - 8)"
+MOST_CELLS, MOST_COLUMNS = 1800, 400  # marks that leave the server, per map and per strip
+
+
+class Strip(Protocol):
+    """What a strip needs of a saliency map: values per look-back step, not negative, and how fine they are."""
+
+    method: str
+    values: np.ndarray
+    resolution: int
+
+
+def lines(lookback: np.ndarray, truth: np.ndarray | None, forecast: np.ndarray, stamps: Sequence[str]) -> pd.DataFrame:
+    """Long table ``at, step, value, kind, when`` of one variate, observed and forecast. ``at`` is a step's middle."""
+    steps = np.arange(len(lookback) + len(forecast))
+    past = len(lookback)
+    observed = np.concatenate([lookback, truth if truth is not None else np.empty(0)])
+    # the forecast starts at the last observed point, so that the line does not hang in the air
+    rows = [
+        pd.DataFrame({"step": steps[: len(observed)], "value": observed, "kind": "observed"}),
+        pd.DataFrame({"step": steps[past - 1 :], "value": np.r_[lookback[-1:], forecast], "kind": "forecast"}),
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    table["at"] = table["step"] + 0.5
+    table["when"] = [stamps[s] for s in table["step"]]
+    return table
+
+
+def positions(
+    lookback: np.ndarray, truth: np.ndarray | None, forecast: np.ndarray, stamps: Sequence[str]
+) -> pd.DataFrame:
+    """One row per step (or per few steps of a long window): what the pointer meets on the series."""
+    past, total = len(lookback), len(lookback) + len(forecast)
+    every = -(-total // (2 * MOST_COLUMNS))
+    step = np.arange(0, total, every)
+    seen = np.full(total, np.nan)
+    seen[:past] = lookback
+    if truth is not None:
+        seen[past:] = truth
+    ahead = np.full(total, np.nan)
+    ahead[past:] = forecast
+    return pd.DataFrame(
+        {
+            "at": step + 0.5 * every,
+            "from": step,
+            "to": np.minimum(step + every, total),
+            "where": [f"{s}" if s < past else f"{s} (forecast step {s - past + 1})" for s in step],
+            "when": [stamps[s] for s in step],
+            "observed": [number(v) for v in seen[step]],
+            "forecast": [number(v) for v in ahead[step]],
+        }
+    )
+
+
+def strips(maps: Sequence[Strip]) -> pd.DataFrame:
+    """Long table ``method, at, from, to, share, text``: each map as multiples of an even share over its steps."""
+    tables = []
+    for found in maps:
+        values = np.asarray(found.values, float)
+        total = values.sum()
+        share = values / total * len(values) if total > 0 else np.zeros_like(values)
+        every = -(-len(values) // MOST_COLUMNS)
+        first = np.arange(0, len(values), every)
+        last = np.minimum(first + every, len(values))
+        mean = np.add.reduceat(share, first) / (last - first)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "method": found.method,
+                    "at": (first + last) / 2,
+                    "from": first,
+                    "to": last,
+                    "share": mean,
+                    "text": [
+                        f"{span(a, b).capitalize()}: {v:.2f} times an even share"
+                        for a, b, v in zip(first, last, mean, strict=True)
+                    ],
+                }
+            )
+        )
+    columns = ["method", "at", "from", "to", "share", "text"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def cells(found: AttentionMap, batch: int = 0) -> pd.DataFrame:
+    """One row per cell of a map over time: ``q, k, q0, q1, from, to, weight, even, text``.
+
+    Cells of exactly zero weight in a map that is mostly zeros (attention inside patches only) are no cells at all.
+    Above ``MOST_CELLS`` neighbours are merged: weights summed over keys, averaged over queries.
+    """
+    weights = np.asarray(found.weights[batch], float)
+    real = np.ones(weights.shape[1], bool) if found.real is None else np.asarray(found.real, bool)
+    queries, keys = np.asarray(found.query.spans), np.asarray(found.key.spans)
+    weights, keys = weights[:, real], keys[real]
+    merge = 1
+    while True:
+        w, q, k = _merged(weights, queries, keys, merge)
+        here = w > 0 if (w == 0).mean() > 0.5 else np.ones_like(w, bool)
+        if here.sum() <= MOST_CELLS or min(w.shape) <= 2:
+            break
+        merge += 1
+    rows, columns = np.nonzero(here)
+    even = 1 / np.maximum(here.sum(1), 1)
+    table = pd.DataFrame(
+        {
+            "q": rows,
+            "k": columns,
+            "q0": q[rows, 0],
+            "q1": q[rows, 1],
+            "from": k[columns, 0],
+            "to": k[columns, 1],
+            "weight": w[rows, columns],
+            "even": even[rows],
+        }
+    )
+    table["text"] = [
+        cell_sentence((r["q0"], r["q1"]), (r["from"], r["to"]), r["weight"], r["even"])
+        for r in table.to_dict("records")
+    ]
+    return table
+
+
+def _merged(w: np.ndarray, q: np.ndarray, k: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if n == 1:
+        return w, q, k
+    rows, columns = np.arange(0, len(q), n), np.arange(0, len(k), n)
+    heights = np.diff(np.append(rows, len(q)))
+    merged = np.add.reduceat(np.add.reduceat(w, columns, axis=1), rows, axis=0) / heights[:, None]
+
+    def spans(s: np.ndarray, first: np.ndarray) -> np.ndarray:
+        return np.stack([s[first, 0], s[np.minimum(first + n, len(s)) - 1, 1]], axis=1)
+
+    return merged, spans(q, rows), spans(k, columns)
+
+
+def cell_sentence(asks: tuple[int, int], answers: tuple[int, int], weight: float, even: float) -> str:
+    """For example "Steps 48 to 63 look at 32 to 47, weight 0.82, even share would be 0.17"."""
+    looks = "look" if asks[1] - asks[0] > 1 else "looks"
+    target = span(*answers).removeprefix("steps ").removeprefix("step ")
+    return (
+        f"{span(*asks).capitalize()} {looks} at {target}, weight {number(weight)}, even share would be {number(even)}"
+    )
+
+
+def span(first: int, last: int) -> str:
+    """Half-open span in words: "steps 32 to 47", "step 5"."""
+    return f"step {int(first)}" if last - first <= 1 else f"steps {int(first)} to {int(last) - 1}"
+
+
+def truth_spans(truth: dict[str, Any] | None, lookback: int, step_ahead: int) -> pd.DataFrame:
+    """Where the known lags of a synthetic set lie in the window for horizon step ``step_ahead`` (from 0).
+
+    Lag l sits at position ``L + h - l``; lags of h or less fall into the unknown future and are left out, as are lags
+    that reach back before the window. Neighbouring steps are joined: ``from, to, text``.
+    """
+    lags = (truth or {}).get("lags") or []
+    inside = sorted({lookback + step_ahead - int(lag) for lag in lags})
+    inside = [p for p in inside if 0 <= p < lookback]
+    joined: list[list[int]] = []
+    for p in inside:
+        if joined and joined[-1][1] == p:
+            joined[-1][1] = p + 1
+        else:
+            joined.append([p, p + 1])
+    return pd.DataFrame(
+        [
+            {"from": a, "to": b, "text": f"True lags {lookback + step_ahead - b + 1} to {lookback + step_ahead - a}"}
+            for a, b in joined
+        ],
+        columns=["from", "to", "text"],
+    )
+
+
+def ticks(lookback: int, horizon: int, patch: int) -> list[int]:
+    """Borders of patches, at most eight before the forecast and three after it."""
+    patch = max(1, patch)
+    every = patch * max(1, round(lookback / patch / 6))
+    after = max(1, -(-horizon // 3))
+    after = max(every // 2, 1) if every // 2 * 3 >= horizon and every // 2 < horizon else after
+    return [*range(0, lookback, every), lookback, *range(lookback + after, lookback + horizon, after)]
+
+
+def attention_picture(
+    tables: dict[str, pd.DataFrame],
+    *,
+    lookback: int,
+    horizon: int,
+    variate: str,
+    unit: str,
+    branch: str,
+    resolution: int,
+    colors: Colors,
+    takeaway: str,
+    marked: tuple[int, int] | None = None,
+    cell: tuple[int, int] | None = None,
+) -> Picture:
+    """All rows of the picture on one time axis, linked in the browser.
+
+    ``tables`` are ``series``, ``points``, ``strips``, ``cells``, ``truth`` and ``asked`` (one row: the forecast step
+    under question, ``at, value``). Selections sent to Python: ``span`` (an interval over ``at``, drawn on the
+    series) and ``cell`` (``q`` and ``k`` of a clicked cell); ``marked`` and ``cell`` start them from number fields.
+    """
+    about = "step of the window" + (f"; the attention tells {resolution} steps apart" if resolution > 1 else "")
+    stage = _Stage(lookback, horizon, resolution, colors)
+    upper = _Stage(lookback, horizon, resolution, colors, grid=True)
+    lower = _Stage(lookback, horizon, resolution, colors, title=about)
+    methods = list(dict.fromkeys(tables["strips"]["method"]))
+    peak = max(2.0, np.ceil(tables["strips"]["share"].max() * 2) / 2) if methods else 2.0
+    tables = {
+        **tables,
+        "columns": _columns(tables["cells"]),
+        "rows": _row_names(tables["cells"]),
+        "reach": pd.DataFrame(
+            [
+                {
+                    "method": m,
+                    "at": lookback,
+                    "label": f"peak {tables['strips'].query('method == @m')['share'].max():.2f}",
+                }
+                for m in methods
+            ],
+            columns=["method", "at", "label"],
+        ),
+    }
+    rows = [upper.series(variate, unit, truth_known=bool(len(tables["truth"])))]
+    rows += [stage.strip(method, i == 0, peak) for i, method in enumerate(methods)]
+    rows += [lower.map(branch, tables["cells"])]
+    span_start = {"value": {"x": [marked[0] + 0.01, marked[1] - 0.01]}} if marked else {}
+    cell_start = {"value": [{"q": cell[0], "k": cell[1]}]} if cell else {}
+    touched = ["series", *[f"strip {i}" for i in range(len(methods))], "map"]
+    brush = {"fill": colors.accent, "fillOpacity": 0.14, "stroke": colors.accent, "strokeOpacity": 0.8}
+    params = [
+        {
+            "name": "hover",
+            "select": {"type": "point", "fields": ["at"], "on": "pointermove", "clear": "pointerout", "toggle": False},
+            "views": touched,
+        },
+        {
+            "name": "span",
+            "select": {"type": "interval", "encodings": ["x"], "mark": brush},
+            "views": ["observed"],
+            **span_start,
+        },
+        {
+            "name": "cell",
+            "select": {"type": "point", "fields": ["q", "k"], "toggle": False},
+            "views": ["map"],
+            **cell_start,
+        },
+    ]
+    for i, row in enumerate(r for r in rows if r.get("usermeta") == "strip"):
+        row["layer"][0]["name"] = f"strip {i}"
+    for row in rows:
+        row.pop("usermeta", None)
+    spec = {
+        "vconcat": rows,
+        "spacing": 5,
+        "params": params,
+        "resolve": {"scale": {"color": "independent"}},
+        "autosize": {"type": "pad"},
+        "padding": {"left": 0, "right": 0, "top": 4, "bottom": 4},
+    }
+    return Picture(spec, tables, takeaway)
+
+
+class _Stage:
+    """The rows of the picture over one time axis of ``lookback`` + ``horizon`` steps."""
+
+    def __init__(self, lookback: int, horizon: int, resolution: int, colors: Colors, grid=False, title="") -> None:
+        self.past, self.total, self.colors, self.grid, self.title = lookback, lookback + horizon, colors, grid, title
+        self.borders = ticks(lookback, horizon, resolution)
+        self.scale = {
+            "domain": [0, self.total],
+            "range": [{"expr": GUTTER}, {"expr": RIGHT}],
+            "nice": False,
+            "clamp": True,
+        }
+        inside = "(!isDefined(span.at) || (datum.to > span.at[0] && datum.from < span.at[1]))"
+        self.fade = {"condition": {"test": inside, "value": 1}, "value": 0.3}
+
+    def x(self, field: str = "at") -> Encoding:
+        axis = {
+            "values": self.borders,
+            "title": self.title or None,
+            "titleAnchor": "start",
+            "titleX": {"expr": GUTTER},
+            "titleAlign": "left",
+            "labels": bool(self.title),
+            "ticks": False,
+            "domain": False,
+            "grid": self.grid,
+            "labelExpr": f"datum.value < {self.past} ? datum.value : datum.value == {self.past} ? 'now' "
+            f": '+' + (datum.value - {self.past})",
+        }
+        return quantity(field, scale=self.scale, axis=axis)
+
+    def between(self, first: str = "from", last: str = "to", **more: Any) -> Encoding:
+        return {"x": self.x(first), "x2": {"field": last}, **more}
+
+    def words(self, rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12) -> list[dict[str, Any]]:
+        """Left-aligned text in the gutter, ``room`` pixels short of it: (text, y in pixels, colour, weight)."""
+        looks = {"align": "left", "baseline": "middle", "fontSize": size, "limit": {"expr": f"{GUTTER} - {room}"}}
+        return [
+            {
+                "data": {"values": [{"label": text}]},
+                "mark": {"type": "text", "color": color, "fontWeight": weight, **looks},
+                "encoding": {"text": {"field": "label", "type": "nominal"}, "x": {"value": 0}, "y": {"value": y}},
+            }
+            for text, y, color, weight in rows
+        ]
+
+    def pointer(self) -> dict[str, Any]:
+        looks = {"color": self.colors.text, "strokeDash": [2, 2], "strokeWidth": 1}
+        met = [{"filter": {"param": "hover", "empty": False}}]
+        return mark("rule", "points", {"x": self.x()}, transform=met, **looks)
+
+    def series(self, variate: str, unit: str, truth_known: bool) -> dict[str, Any]:
+        c = self.colors
+        offset = {"expr": f"-({GUTTER})"}
+        y = quantity(
+            "value",
+            scale={"zero": False, "nice": False, "padding": 8},
+            axis={
+                "offset": offset,
+                "grid": False,
+                "labelPadding": 6,
+                "tickCount": 4,
+                "title": None,
+                "labelFlush": True,
+            },
+        )
+        words = [
+            (variate, 8.0, c.text, "bold"),
+            (unit, 24.0, c.muted, "normal"),
+            ("observed", 46.0, c.text, "normal"),
+            ("forecast", 62.0, c.accent, "bold"),
+        ]
+        chip = []
+        if truth_known:
+            words.append(("true lags", 80.0, c.text, "normal"))
+            spot = {"x": {"value": 0}, "x2": {"value": 56}, "y": {"value": 71}, "y2": {"value": 89}}
+            chip = [
+                {"data": {"values": [{}]}, "mark": {"type": "rect", "color": c.truth, "opacity": 0.3}, "encoding": spot}
+            ]
+        chosen = [{"filter": {"param": "cell", "empty": False}}]
+        layers = [
+            {
+                "data": {"values": [{"from": self.past, "to": self.total}]},
+                "mark": {"type": "rect", "color": c.accent_soft, "opacity": 0.6},
+                "encoding": self.between(),
+            },
+            mark("rect", "truth", self.between(tooltip=tip(("text", " "))), color=c.truth, opacity=0.25),
+            mark("rect", "cells", self.between(), color=c.accent, opacity=0.2, transform=chosen),
+            mark(
+                "rect",
+                "cells",
+                self.between("q0", "q1"),
+                fill="transparent",
+                stroke=c.accent,
+                strokeDash=[4, 3],
+                transform=chosen,
+            ),
+            mark(
+                "line",
+                "series",
+                {"x": self.x(), "y": y},
+                name="observed",
+                color=c.text,
+                strokeWidth=1.4,
+                transform=[{"filter": "datum.kind == 'observed'"}],
+            ),
+            mark(
+                "line",
+                "series",
+                {"x": self.x(), "y": y},
+                color=c.accent,
+                strokeWidth=2.2,
+                transform=[{"filter": "datum.kind == 'forecast'"}],
+            ),
+            mark(
+                "point",
+                "asked",
+                {"x": self.x(), "y": y},
+                size=70,
+                fill=c.ground,
+                stroke=c.accent,
+                strokeWidth=2,
+                opacity=1,
+            ),
+            mark(
+                "rect",
+                "points",
+                self.between(
+                    tooltip=tip(("where", "step"), ("when", "time"), ("observed", "observed"), ("forecast", "forecast"))
+                ),
+                name="series",
+                opacity=0,
+            ),
+            self.pointer(),
+            *chip,
+            *self.words(words, room=28),
+        ]
+        return {"layer": layers, "height": 170}
+
+    def strip(self, method: str, first: bool, peak: float) -> dict[str, Any]:
+        c = self.colors
+        top, tall = (30, 20) if first else (0, 20)
+        legend = None
+        if first:
+            legend = _legend("times an even share", 0, [0, 1, *([peak] if peak != 1 else [])])
+        color = quantity("share", scale={"scheme": SEQUENTIAL, "domain": [0, peak], "clamp": True}, legend=legend)
+        ours = [{"filter": {"field": "method", "equal": method}}]
+        place = {"y": {"value": top}, "y2": {"value": top + tall}}
+        around = {"y": {"value": top - 2}, "y2": {"value": top + tall + 2}}
+        words = [(method, top + tall / 2, c.text, "bold")]
+        if first:
+            words.append(("Saliency", 12.0, c.muted, "normal"))
+        layers = [
+            mark(
+                "rect",
+                "strips",
+                self.between(**place, color=color, opacity=self.fade, tooltip=tip(("text", " "))),
+                transform=ours,
+                x2Offset=0.6,
+            ),
+            mark("rect", "truth", self.between(**around), fill="transparent", stroke=c.truth, strokeWidth=1.5),
+            mark(
+                "text",
+                "reach",
+                {"x": self.x(), "y": {"value": top + tall / 2}},
+                text={"expr": "(width < 520 ? '' : 'peak ') + datum.label"},
+                transform=ours,
+                align="left",
+                baseline="middle",
+                dx=6,
+                color=c.muted,
+            ),
+            self.pointer(),
+            *self.words(words),
+        ]
+        return {"layer": layers, "height": top + tall, "usermeta": "strip"}
+
+    def map(self, branch: str, cells: pd.DataFrame) -> dict[str, Any]:
+        c = self.colors
+        top, tall = 34, 192
+        down = {"domain": [0, self.past], "range": [top, top + tall], "nice": False, "zero": False}
+        many = len(cells) > 400
+        most = min(1.0, float(np.ceil(20 * max(cells["weight"].max(), 2 * cells["even"].max())) / 20))
+
+        def box(first: str, last: str) -> Encoding:
+            return self.between(first, last, y=quantity("q0", scale=down, axis=None), y2={"field": "q1"})
+
+        shade = box("from", "to") | {
+            "color": quantity(
+                "weight",
+                scale={"scheme": SEQUENTIAL, "domain": [0, most]},
+                legend=_legend("weight, each row sums to 1", 4, [0, most]),
+            ),
+            "opacity": self.fade,
+        }
+        chosen = [{"filter": {"param": "cell", "empty": False}}]
+        layers = [
+            mark("rect", "cells", shade, stroke=c.ground, strokeWidth=0 if many else 1),
+            mark(
+                "rule", "truth", {"x": self.x("from"), "y": {"value": top}, "y2": {"value": top + tall}}, color=c.truth
+            ),
+            mark("rule", "truth", {"x": self.x("to"), "y": {"value": top}, "y2": {"value": top + tall}}, color=c.truth),
+            mark("rect", "columns", box("from", "to") | {"tooltip": tip(("text", " "))}, name="map", opacity=0),
+            mark(
+                "rect",
+                "cells",
+                box("from", "to"),
+                fill="transparent",
+                stroke="#D55E00",
+                strokeWidth=2.5,
+                transform=chosen,
+            ),
+            self.pointer(),
+            mark(
+                "text",
+                "rows",
+                {
+                    "x": {"value": {"expr": f"{GUTTER} - 6"}},
+                    "y": quantity("y", scale=down, axis=None),
+                    "text": {"field": "label", "type": "nominal"},
+                },
+                align="right",
+                baseline="middle",
+                fontSize=11,
+                color=c.muted,
+            ),
+            *self.words([(branch, 12.0, c.text, "bold")], room=-26),
+            *self.words(
+                [
+                    (word, top + at, c.muted, "normal")
+                    for word, at in (("rows ask,", 8.0), ("columns", 22.0), ("answer", 36.0))
+                ],
+                room=34,
+                size=11,
+            ),
+        ]
+        return {"layer": layers, "height": top + tall}
+
+
+def _legend(title: str, y: float, values: list[float]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "titleOrient": "left",
+        "titlePadding": 8,
+        "orient": "none",
+        "direction": "horizontal",
+        "legendX": {"expr": "width - 96 - (width < 520 ? 150 : 160)"},
+        "legendY": y,
+        "gradientLength": 84,
+        "gradientThickness": 8,
+        "values": values,
+        "format": ".2~f",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleLimit": 200,
+    }
+
+
+def _row_names(cells: pd.DataFrame) -> pd.DataFrame:
+    """Names of at most eight rows of the map, at their middles: ``y, label``."""
+    rows = cells.drop_duplicates("q").sort_values("q")
+    rows = rows.iloc[:: max(1, -(-len(rows) // 8))]
+    return pd.DataFrame(
+        {
+            "y": (rows["q0"] + rows["q1"]) / 2,
+            "label": [f"{a}–{b - 1}" if b - a > 1 else f"{a}" for a, b in zip(rows["q0"], rows["q1"], strict=True)],
+        }
+    )
+
+
+def _columns(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells cut into single steps where that stays small, so that the pointer's line moves step by step."""
+    keep = cells[["q", "k", "q0", "q1", "from", "to", "text"]]
+    wide = (keep["to"] - keep["from"]).astype(int)
+    if wide.sum() > MOST_CELLS:
+        return keep.assign(at=(keep["from"] + keep["to"]) / 2)
+    cut = keep.loc[keep.index.repeat(wide)]
+    first = cut["from"] + cut.groupby(level=0).cumcount()
+    return cut.assign(**{"from": first, "to": first + 1, "at": first + 0.5}).reset_index(drop=True)
