@@ -97,7 +97,7 @@ class EncoderPair(nn.Module):
     """The seasonal and the trend encoder of one scale, stacked (S = 2).
 
     r = z + g (+ variate mixing of g), g = h * D, D the lag-1 difference of z, h a two-layer gate along time; then one
-    linear layer to the horizon.
+    linear layer to the horizon. ``represent`` gives r, ``head`` and ``head_bias`` are that last layer.
     """
 
     def __init__(self, points: int, horizon: int, variates: int, config: Config) -> None:
@@ -106,31 +106,143 @@ class EncoderPair(nn.Module):
         self.gate_in, self.gate_in_bias = affine(2, points, d, (2, 1, d))
         self.gate_out, self.gate_out_bias = affine(2, d, points, (2, 1, points))
         self.head, self.head_bias = affine(2, points, horizon, (2, 1, horizon))
-        self.mixes = config.mix_variates
+        self.variates, self.dropout, self.mixes = variates, config.dropout, config.mix_variates
         if self.mixes:
             # along variates the matrix stands on the left: S x d x C and S x C x d
             mix_in, self.mix_in_bias = affine(2, variates, d, (2, d, 1))
             mix_out, self.mix_out_bias = affine(2, d, variates, (2, variates, 1))
             self.mix_in = nn.Parameter(mix_in.detach().transpose(1, 2).contiguous())
             self.mix_out = nn.Parameter(mix_out.detach().transpose(1, 2).contiguous())
-        self.dropout = config.dropout
-        trend = linear_maps.moving_average(points, config.window)
-        self.register_buffer("split", torch.stack([torch.eye(points) - trend, trend]), persistent=False)
+        self.register_buffer("trend", linear_maps.moving_average(points, config.window), persistent=False)
 
     def forward(self, x_CBl: Tensor) -> Tensor:
         """Seasonal and trend outputs, S x C x B x H."""
+        C, B, _ = x_CBl.shape
+        return torch.baddbmm(self.head_bias, self.represent(x_CBl), self.head).view(2, C, B, -1)
+
+    def represent(self, x_CBl: Tensor) -> Tensor:
+        """r, S x N x l with N = C * B: what the last layer maps to the horizon."""
         C, B, points = x_CBl.shape
-        z_SNl = torch.matmul(x_CBl.reshape(C * B, points), self.split)
-        hidden_SNd = torch.baddbmm(self.gate_in_bias, z_SNl, self.gate_in).relu_()
-        h_SNl = F.dropout(torch.baddbmm(self.gate_out_bias, hidden_SNd, self.gate_out), self.dropout, self.training)
-        difference_SNl = torch.cat([z_SNl[..., :1], z_SNl[..., 1:] - z_SNl[..., :-1]], dim=-1)
+        x_Nl = x_CBl.reshape(C * B, points)
+        keep_SNl = keep_mask((2, C * B, points), self.dropout, x_Nl) if self.training and self.dropout else None
+        mixing = (self.mix_in, self.mix_in_bias, self.mix_out, self.mix_out_bias) if self.mixes else (None,) * 4
+        gates = (self.gate_in, self.gate_in_bias, self.gate_out, self.gate_out_bias)
+        encode = FastRepresentation.apply if x_Nl.device.type == "cpu" else representation
+        return encode(x_Nl, self.trend, keep_SNl, C, *gates, *mixing)
+
+
+def keep_mask(shape: tuple[int, ...], dropout: float, like: Tensor) -> Tensor:
+    """Dropout as a factor: 0, or 1 / (share kept). One random byte decides a value on the CPU, where drawing a float
+    for each costs more than the layer it regularises; the rate is then a multiple of 1/256."""
+    if like.device.type != "cpu":
+        return F.dropout(torch.ones(shape, device=like.device, dtype=like.dtype), dropout)
+    count, cut = math.prod(shape), max(1, round(dropout * 256))
+    draws = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:count]
+    return (draws >= cut).view(shape).to(like.dtype).mul_(256 / (256 - cut))
+
+
+def representation(
+    x_Nl: Tensor,
+    trend: Tensor,
+    keep_SNl: Tensor | None,
+    variates: int,
+    gate_in: Tensor,
+    gate_in_bias: Tensor,
+    gate_out: Tensor,
+    gate_out_bias: Tensor,
+    mix_in: Tensor | None,
+    mix_in_bias: Tensor | None,
+    mix_out: Tensor | None,
+    mix_out_bias: Tensor | None,
+) -> Tensor:
+    """The readable form of ``EncoderPair.represent``: runs on CUDA, and is what the fast form is tested against."""
+    trend_Nl = x_Nl @ trend
+    z_SNl = torch.stack([x_Nl - trend_Nl, trend_Nl])
+    a_SNd = torch.baddbmm(gate_in_bias, z_SNl, gate_in).relu()
+    h_SNl = torch.baddbmm(gate_out_bias, a_SNd, gate_out)
+    if keep_SNl is not None:
+        h_SNl = h_SNl * keep_SNl
+    difference_SNl = torch.cat([z_SNl[..., :1], z_SNl[..., 1:] - z_SNl[..., :-1]], dim=-1)
+    g_SNl = h_SNl * difference_SNl
+    r_SNl = z_SNl + g_SNl
+    if mix_in is not None and mix_out is not None:
+        u_SdM = torch.baddbmm(mix_in_bias, mix_in, g_SNl.view(2, variates, -1)).relu()
+        r_SNl = r_SNl + torch.baddbmm(mix_out_bias, mix_out, u_SdM).view_as(r_SNl)
+    return r_SNl
+
+
+class FastRepresentation(torch.autograd.Function):
+    """``representation`` with its gradient written out: a third of the passes over memory that autograd would make.
+
+    Names as there; ``d_`` is the gradient of what follows it. M = B * l, the columns of a variate.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx, x_Nl, trend, keep_SNl, variates, gate_in, gate_in_bias, gate_out, gate_out_bias, *mixing
+    ):
+        z_SNl = x_Nl.new_empty(2, *x_Nl.shape)
+        torch.mm(x_Nl, trend, out=z_SNl[1])
+        torch.sub(x_Nl, z_SNl[1], out=z_SNl[0])
+        a_SNd = torch.baddbmm(gate_in_bias, z_SNl, gate_in).relu_()
+        h_SNl = torch.baddbmm(gate_out_bias, a_SNd, gate_out)
+        difference_SNl = z_SNl.clone()
+        difference_SNl[..., 1:].sub_(z_SNl[..., :-1])
+        if keep_SNl is not None:
+            h_SNl.mul_(keep_SNl)
         g_SNl = h_SNl * difference_SNl
         r_SNl = z_SNl + g_SNl
-        if self.mixes:
-            g_SCN = g_SNl.view(2, C, B * points)
-            mixed_SdN = torch.baddbmm(self.mix_in_bias, self.mix_in, g_SCN).relu_()
-            r_SNl = torch.baddbmm(self.mix_out_bias, self.mix_out, mixed_SdN).add_(r_SNl.view(2, C, -1)).view_as(r_SNl)
-        return torch.baddbmm(self.head_bias, r_SNl, self.head).view(2, C, B, -1)
+        u_SdM = None
+        if mixing[0] is not None:
+            mix_in, mix_in_bias, mix_out, mix_out_bias = mixing
+            u_SdM = torch.baddbmm(mix_in_bias, mix_in, g_SNl.view(2, variates, -1)).relu_()
+            r_SCM = r_SNl.view(2, variates, -1).add_(mix_out_bias)
+            r_SNl = r_SCM.baddbmm_(mix_out, u_SdM).view_as(z_SNl)
+        ctx.save_for_backward(
+            trend, keep_SNl, gate_in, gate_out, mixing[0], mixing[2], z_SNl, a_SNd, h_SNl, difference_SNl, g_SNl, u_SdM
+        )
+        ctx.variates = variates
+        return r_SNl
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, d_r_SNl):  # type: ignore[override]
+        trend, keep_SNl, gate_in, gate_out, mix_in, mix_out, z_SNl, a_SNd, h_SNl, difference_SNl, g_SNl, u_SdM = (
+            ctx.saved_tensors
+        )
+        d_r_SNl = d_r_SNl.contiguous()
+        d_mixing: tuple[Tensor | None, ...] = (None,) * 4
+        if mix_in is None:
+            d_g_SNl = d_r_SNl
+        else:
+            d_r_SCM, g_SCM = d_r_SNl.view(2, ctx.variates, -1), g_SNl.view(2, ctx.variates, -1)
+            d_u_SdM = torch.bmm(mix_out.transpose(1, 2), d_r_SCM)
+            d_u_SdM = torch.ops.aten.threshold_backward(d_u_SdM, u_SdM, 0)
+            d_mixing = (
+                torch.bmm(d_u_SdM, g_SCM.transpose(1, 2)),
+                d_u_SdM.sum(-1, keepdim=True),
+                torch.bmm(d_r_SCM, u_SdM.transpose(1, 2)),
+                d_r_SCM.sum(-1, keepdim=True),
+            )
+            d_g_SNl = torch.baddbmm(d_r_SCM, mix_in.transpose(1, 2), d_u_SdM).view_as(d_r_SNl)
+        d_h_SNl = d_g_SNl * difference_SNl
+        if keep_SNl is not None:
+            d_h_SNl.mul_(keep_SNl)
+        d_difference_SNl = h_SNl.mul_(d_g_SNl)  # h is not needed again
+        d_z_SNl = d_r_SNl + d_difference_SNl
+        d_z_SNl[..., :-1].sub_(d_difference_SNl[..., 1:])
+        d_a_SNd = torch.bmm(d_h_SNl, gate_out.transpose(1, 2))
+        d_a_SNd = torch.ops.aten.threshold_backward(d_a_SNd, a_SNd, 0)
+        d_gates = (
+            torch.bmm(z_SNl.transpose(1, 2), d_a_SNd),
+            d_a_SNd.sum(1, keepdim=True),
+            torch.bmm(a_SNd.transpose(1, 2), d_h_SNl),
+            d_h_SNl.sum(1, keepdim=True),
+        )
+        d_z_SNl.baddbmm_(d_a_SNd, gate_in.transpose(1, 2))
+        # trend = x T and seasonal = x - x T
+        d_x_Nl = torch.addmm(d_z_SNl[0], d_z_SNl[1] - d_z_SNl[0], trend.T)
+        return d_x_Nl, None, None, None, *d_gates, *d_mixing
 
 
 class CrossScaleAttention(nn.Module):
@@ -162,44 +274,51 @@ class CrossScaleAttention(nn.Module):
         """The new series C x B x l and, if ``whole``, the weights: patch B x P x P, local (B * P) x p x p, carried."""
         C, B, _ = x_CBl.shape
         P, p, points = self.grid.patches, self.grid.patch, self.grid.points
-        own_key = patch_key_CBH is x_CBl, local_key_CBH is x_CBl
         x_points = x_CBl if self.grid.padded == points else x_CBl @ self.own_points
         x_patches = x_CBl @ self.own_patches
-        k_patches = x_patches if own_key[0] else patch_key_CBH @ self.key_patches
-        k_points = x_points if own_key[1] else local_key_CBH @ self.key_points
+        k_patches = x_patches if patch_key_CBH is x_CBl else patch_key_CBH @ self.key_patches
+        k_points = x_points if local_key_CBH is x_CBl else local_key_CBH @ self.key_points
+
+        # tokens before windows (C x t x N): softmax and products then run along the longest axis
+        def windows_last(series: Tensor, tokens: int) -> Tensor:
+            return series.reshape(C, -1, tokens).transpose(1, 2).contiguous()
 
         def project(first: int, count: int, series: Tensor) -> Tensor:
-            rows = torch.matmul(self.weight[first : first + count].reshape(count * C, C), series.reshape(C, -1))
-            return rows.view(count, C, -1) + self.bias[first : first + count]
+            rows = torch.matmul(self.weight[first : first + count].reshape(count * C, C), series.view(C, -1))
+            return (rows.view(count, C, -1) + self.bias[first : first + count]).view(count, *series.shape)
 
-        patch_qv = project(0, 2, x_patches).view(2, C, B, P)
-        patch_k = project(4, 1, k_patches).view(C, B, P)
-        local_qv = project(2, 2, x_points).view(2, C, B * P, p)
-        local_k = project(5, 1, k_points).view(C, B * P, p)
-        far_BPC, patch_weights = self._attend(patch_qv[0], patch_k, patch_qv[1], use)
-        near_NpC, local_weights = self._attend(local_qv[0], local_k, local_qv[1], use)
-        out_BPpC = near_NpC.view(B, P, p, C) + far_BPC[:, :, None]
-        out_CBl = out_BPpC.reshape(B, P * p, C).permute(2, 0, 1)[..., :points]
+        patch_q, patch_v = project(0, 2, windows_last(x_patches, P))
+        local_q, local_v = project(2, 2, windows_last(x_points, p))
+        far_CPB, patch_weights = attend(patch_q, project(4, 1, windows_last(k_patches, P))[0], patch_v, use)
+        near_CpN, local_weights = attend(local_q, project(5, 1, windows_last(k_points, p))[0], local_v, use)
+        out_CBPp = near_CpN.view(C, p, B, P).permute(0, 2, 3, 1) + far_CPB.transpose(1, 2)[..., None]
+        out_CBl = out_CBPp.reshape(C, B, P * p)[..., :points]
         if not whole:
             return out_CBl, {}
         return out_CBl, {
-            "patch": patch_weights,
-            "local": local_weights,
-            "patch_carried": patch_qv[1].norm(dim=0),
-            "local_carried": local_qv[1].norm(dim=0),
+            "patch": patch_weights.permute(2, 1, 0),
+            "local": local_weights.permute(2, 1, 0),
+            "patch_carried": patch_v.norm(dim=0).T,
+            "local_carried": local_v.norm(dim=0).T,
         }
 
-    def _attend(self, q_CNt: Tensor, k_CNt: Tensor, v_CNt: Tensor, use: Attention) -> tuple[Tensor, Tensor]:
-        """Single-head attention among t tokens, N x t x C, and its weights N x t x t."""
-        logits_Ntt = torch.bmm(q_CNt.permute(1, 2, 0), k_CNt.permute(1, 0, 2)).div_(math.sqrt(self.variates))
-        if use == "uniform":
-            logits_Ntt = torch.zeros_like(logits_Ntt)
-        weights_Ntt = logits_Ntt.softmax(dim=-1)
-        if use == "permuted":
-            t = weights_Ntt.shape[-1]
-            order = torch.randperm(t, generator=torch.Generator().manual_seed(t))
-            weights_Ntt = weights_Ntt[..., order]
-        return torch.bmm(weights_Ntt, v_CNt.permute(1, 2, 0)), weights_Ntt
+
+def attend(q_CtN: Tensor, k_CtN: Tensor, v_CtN: Tensor, use: Attention) -> tuple[Tensor, Tensor]:
+    """Single-head attention among the t tokens of each of N windows: C x t x N, and its weights key x query x N."""
+    C, t, _ = q_CtN.shape
+    few = C <= 16  # then broadcast products beat thousands of tiny matrix products
+    if few:
+        logits_jiN = (k_CtN[:, :, None] * q_CtN[:, None]).sum(0)
+    else:
+        logits_jiN = torch.bmm(k_CtN.permute(2, 1, 0), q_CtN.permute(2, 0, 1)).permute(1, 2, 0).contiguous()
+    weights_jiN = (logits_jiN / math.sqrt(C)).softmax(dim=0)
+    if use == "uniform":
+        weights_jiN = torch.full_like(weights_jiN, 1 / t)
+    elif use == "permuted":
+        weights_jiN = weights_jiN[torch.randperm(t, generator=torch.Generator().manual_seed(t))]
+    if few:
+        return (v_CtN[:, :, None] * weights_jiN).sum(1), weights_jiN
+    return torch.bmm(v_CtN.permute(2, 0, 1), weights_jiN.permute(2, 0, 1)).permute(1, 2, 0), weights_jiN
 
 
 class CrossScaleNet(Forecaster):
@@ -250,52 +369,61 @@ class CrossScaleNet(Forecaster):
 
     def forward(self, x_BLC: Tensor, attention: Attention = "learned") -> Tensor:
         x_CBL = x_BLC.permute(2, 0, 1)
+        C, B, _ = x_CBL.shape
         mean_CB1, std_CB1 = self.revin.statistics(x_CBL)
-        outputs = self._scales(self.revin(x_CBL, mean_CB1, std_CB1), attention)
-        y_CBH = self._head(torch.stack([pair.sum(0) for pair, _, _ in outputs]))
-        return self.revin.inverse(y_CBH, mean_CB1, std_CB1).permute(1, 2, 0)
+        first_SCBH, coarse = self._attended(self.revin(x_CBL, mean_CB1, std_CB1), attention)
+        weight_M = self._weights()
+        heads_MHH = self.head * weight_M[:, None, None]
+        y_NH = torch.addmm(self.head_bias, first_SCBH.sum(0).view(C * B, -1), heads_MHH[0])
+        for m, (_, attended_CBl, _) in enumerate(coarse, start=1):
+            # both linear layers of a coarse scale as one: l x H x H is less work than (C * B) x H x H
+            encoder = self.encoders[m]
+            r_SNl, both_SlH = encoder.represent(attended_CBl), encoder.head @ heads_MHH[m]
+            y_NH = torch.addmm(torch.addmm(y_NH, r_SNl[0], both_SlH[0]), r_SNl[1], both_SlH[1])
+            y_NH = y_NH + encoder.head_bias.sum(0) @ heads_MHH[m]
+        return self.revin.inverse(y_NH.view(C, B, -1), mean_CB1, std_CB1).permute(1, 2, 0)
 
-    def _scales(self, z_CBL: Tensor, attention: Attention, whole: bool = False) -> list:
-        """Per scale: seasonal and trend output S x C x B x H (not yet weighted), its input, its attention."""
+    def _attended(self, z_CBL: Tensor, use: Attention, whole: bool = False) -> tuple[Tensor, list]:
+        """The finest scale's outputs S x C x B x H, and per coarse scale: pooled series, attended series, weights."""
         z_CBL = z_CBL + self.position
-        coarse = (z_CBL @ self.pool).split([grid.points for grid in self.grids[1:]], dim=-1) if self.grids[1:] else ()
-        first = self.encoders[0](z_CBL)
-        outputs = [(first, z_CBL, {})]
-        seasonal, trend = first[0], first[1]
-        finest = (seasonal + trend) * torch.sigmoid(self.scale_logits[0])
-        for encoder, attend, x_CBl in zip(self.encoders[1:], self.attention, coarse, strict=True):
-            patch_key, local_key = {
-                "self": (x_CBl, x_CBl),
-                "patch-self": (x_CBl, seasonal),
-                "shared": (finest, finest),
-                "dual": (finest, seasonal),
-                "seasonal": (seasonal, seasonal),
-                "trend": (trend, trend),
-            }[self.config.keys]
-            attended_CBl, weights = attend(x_CBl, patch_key, local_key, attention, whole)
-            outputs.append((encoder(attended_CBl), x_CBl, weights))
-        return outputs
+        first_SCBH = self.encoders[0](z_CBL)
+        coarse = []
+        if self.grids[1:]:
+            seasonal, trend = first_SCBH[0], first_SCBH[1]
+            finest = (seasonal + trend) * torch.sigmoid(self.scale_logits[0])
+            pooled = (z_CBL @ self.pool).split([grid.points for grid in self.grids[1:]], dim=-1)
+            for attention, x_CBl in zip(self.attention, pooled, strict=True):
+                patch_key, local_key = {
+                    "self": (x_CBl, x_CBl),
+                    "patch-self": (x_CBl, seasonal),
+                    "shared": (finest, finest),
+                    "dual": (finest, seasonal),
+                    "seasonal": (seasonal, seasonal),
+                    "trend": (trend, trend),
+                }[self.config.keys]
+                coarse.append((x_CBl, *attention(x_CBl, patch_key, local_key, use, whole)))
+        return first_SCBH, coarse
 
-    def _head(self, y_MCBH: Tensor) -> Tensor:
-        """Weights the scales and mixes them to the forecast, C x B x H, on the normalised scale."""
-        M, C, B, H = y_MCBH.shape
+    def _weights(self) -> Tensor:
+        """sigmoid(w_m); in training with scale dropout, whole scales are zero and the rest is scaled up."""
         weight_M = torch.sigmoid(self.scale_logits)
         if self.training and self.config.scale_dropout > 0:
+            M = len(weight_M)
             keep = torch.rand(M, device=weight_M.device) >= self.config.scale_dropout
-            keep[torch.randint(M, (1,))] |= not keep.any()
+            keep[torch.randint(M, (1,))] |= ~keep.any()
             weight_M = weight_M * keep * (M / keep.sum())
-        rows_NMH = (y_MCBH * weight_M[:, None, None, None]).view(M, C * B, H).transpose(0, 1).reshape(C * B, M * H)
-        return torch.addmm(self.head_bias, rows_NMH, self.head.view(M * H, H)).view(C, B, H)
+        return weight_M
 
     @torch.no_grad()
     def trace(self, x_BLC: Tensor) -> Trace:
         x_CBL = x_BLC.permute(2, 0, 1)
         mean_CB1, std_CB1 = self.revin.statistics(x_CBL)
-        outputs = self._scales(self.revin(x_CBL, mean_CB1, std_CB1), "learned", whole=True)
+        first_SCBH, coarse = self._attended(self.revin(x_CBL, mean_CB1, std_CB1), "learned", whole=True)
+        outputs = [(first_SCBH, {})] + [(self.encoders[m](a), found) for m, (_, a, found) in enumerate(coarse, start=1)]
         gain_CB1 = self.revin.gain(std_CB1)
         weights, L = self.scale_weights(), self.shape.lookback
         scales, maps = [], []
-        for m, (grid, (pair_SCBH, seen_CBl, found)) in enumerate(zip(self.grids, outputs, strict=True)):
+        for m, (grid, (pair_SCBH, found)) in enumerate(zip(self.grids, outputs, strict=True)):
             parts_SCBH = (pair_SCBH * weights[m]) @ self.head[m] * gain_CB1
             seasonal, trend = (array(part.permute(1, 2, 0)) for part in parts_SCBH)
             # what the scale saw, on the input's scale: the pooled window without position code and RevIN
