@@ -50,17 +50,22 @@ def label(field: FieldInfo) -> str:
 def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     """Smallest and largest value a widget may offer. An open bound of a whole number is moved inside by one."""
     low = high = None
-    whole = field.annotation is int
+    inside = int(field.annotation is int)
     for rule in field.metadata:
-        if isinstance(rule, Ge):
-            low = rule.ge
-        elif isinstance(rule, Gt):
-            low = rule.gt + 1 if whole else rule.gt
-        elif isinstance(rule, Le):
-            high = rule.le
-        elif isinstance(rule, Lt):
-            high = rule.lt - 1 if whole else rule.lt
-    return low, high  # type: ignore[return-value]
+        match rule:
+            case Ge(ge=bound):
+                low = _number(bound)
+            case Gt(gt=bound):
+                low = _number(bound) + inside
+            case Le(le=bound):
+                high = _number(bound)
+            case Lt(lt=bound):
+                high = _number(bound) - inside
+    return low, high
+
+
+def _number(bound: Any) -> float:
+    return bound
 
 
 def _choice(field: FieldInfo, start: Any, key: str) -> Any:

@@ -1,42 +1,123 @@
-"""Training as it happens: the jobs at the foot of the side bar. They poll only while something is under way."""
+"""Training as it happens: the jobs at the foot of the side bar, and the view of one training on the Train page.
+
+Fragments poll only while something is under way, and stop at a terminal state. Buttons that act on a job (Cancel)
+are drawn by the page itself: a widget inside a fragment would wait for a full run that is under way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.ui import resources, state, widgets
+from core.training.events import EpochDone, Finished
+from core.ui import resources, state, theme, widgets
+from core.ui.charts import training
 
-POLL = 2.0  # seconds
+if TYPE_CHECKING:
+    from core.jobs.queue import JobStatus
+
+POLL_LIST, POLL_JOB = 2.0, 1.0  # seconds
 
 
 def side_bar() -> None:
-    """The live jobs, name, progress and time left, each a way back to its page."""
-    busy = bool(resources.jobs().active())
+    """The live jobs: name, progress, time left, each a way back to its page."""
+    busy = tuple(job.id for job in resources.jobs().active())
     with st.sidebar:
-        st.fragment(_jobs, run_every=POLL if busy else None)(busy)
+        st.fragment(_jobs, run_every=POLL_LIST if busy else None)(busy, "side")
 
 
-def _jobs(busy: bool) -> None:
+def cards() -> None:
+    """The same jobs as cards in the page."""
+    busy = tuple(job.id for job in resources.jobs().active())
+    st.fragment(_jobs, run_every=POLL_LIST if busy else None)(busy, "card")
+
+
+def _jobs(known: tuple[str, ...], where: str) -> None:
     active = resources.jobs().active()
-    if busy and not active:
-        st.rerun()  # the last job has ended: the page shows what came of it, and polling stops
+    if not {job.id for job in active} >= set(known):
+        st.rerun()  # one has ended: the page shows what came of it, and polling stops with the last
     for job in active:
-        with st.container(border=True, gap="xsmall", key=f"side-{job.id}"):
+        with st.container(border=True, gap="xsmall", key=f"{where}-{job.id}"):
             st.page_link(
                 "pages/train.py",
                 label=f"**{widgets.plain(job.name)}**",
-                query_params=state.params(run=job.id),
+                query_params=state.params(dataset=None, run=job.id),
                 help="Open this training",
             )
-            if job.state == "queued":
-                st.caption(f"Number {job.position} in the queue")
-            else:
-                st.progress(progress(job))
-                left = widgets.duration(job.eta_seconds)
-                st.caption(f"epoch {job.epoch} of {job.epochs}" + (f" · {left} left" if left else ""))
+            st.progress(progress(job))
+            st.caption(_standing(job))
 
 
-def progress(job) -> float:
+def progress(job: JobStatus) -> float:
     """Share of the work that is done, 0 to 1."""
     if not job.epochs:
         return 0.0
-    done = max(job.epoch - 1, 0) + (job.batch / job.batches if job.batches else 0.0)
+    done = max(job.epoch - 1, 0) + (job.batch / job.batches if job.batches and job.batch else 0.0)
     return min(max(done / job.epochs, 0.0), 1.0)
+
+
+def _standing(job: JobStatus) -> str:
+    if job.state == "queued":
+        return f"number {job.position} in the queue"
+    if not job.epoch:
+        return "starting"
+    left = widgets.duration(job.eta_seconds)
+    return f"epoch {job.epoch} of {job.epochs}" + (f" · {left} left" if left else "")
+
+
+def view(run_id: str, status: JobStatus) -> None:
+    """Loss curves, a forecast of one validation window, scale weights and the numbers beside them, as they come."""
+    st.fragment(_view, run_every=POLL_JOB if status.active else None)(run_id, status.state)
+
+
+def _view(run_id: str, known: str) -> None:
+    job = resources.jobs().status(run_id)
+    if job.state != known:
+        st.rerun()  # the buttons of the page depend on the state
+    events = resources.jobs().events(run_id)
+    epochs = list({e.epoch: e for e in events if isinstance(e, EpochDone)}.values())  # a resume may repeat one
+    c = theme.colors()
+    charts, numbers = st.columns([3, 1], gap="large")
+    with charts:
+        if not epochs:
+            st.skeleton(height=230)
+            st.caption("The first curves appear after the first epoch." if job.active else "No epoch was finished.")
+        else:
+            best = min(epochs, key=lambda e: e.validation_loss)
+            st.markdown(f"**Loss per epoch** · best {widgets.figures(best.validation_loss)} in epoch {best.epoch}")
+            st.altair_chart(
+                training.loss_chart(epochs, job.epochs, c),
+                key="loss",
+                alt=f"Training and validation loss over {len(epochs)} epochs; best validation loss "
+                f"{best.validation_loss:.3f} in epoch {best.epoch}",
+            )
+            example, weights = st.columns(2, gap="medium")
+            with example:
+                target = widgets.plain(epochs[-1].example.get("target", ""))
+                st.markdown(f"**One validation window** · {target}, epoch {epochs[-1].epoch}")
+                st.altair_chart(
+                    training.example_chart(epochs[-1].example, c),
+                    key="example",
+                    alt="Forecast of one validation window beside what was observed, after the latest epoch",
+                )
+            if epochs[-1].scale_weights:
+                with weights:
+                    st.markdown("**Weight of each scale**", help="sigmoid(w) per scale, learned with everything else.")
+                    st.altair_chart(
+                        training.weight_chart(epochs, job.epochs, c),
+                        key="weights",
+                        alt="Weight of each scale over the epochs, now "
+                        + ", ".join(f"{w:.2f}" for w in epochs[-1].scale_weights),
+                    )
+    with numbers:
+        if job.active:
+            st.progress(progress(job), text=_standing(job))
+        st.metric("Validation loss, best", widgets.figures(job.validation_loss), help="MSE on z-scored targets.")
+        st.metric("Training loss, now", widgets.figures(job.loss))
+        if job.windows_per_second:
+            st.metric("Windows per second", widgets.figures(job.windows_per_second))
+        finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
+        if finished:
+            st.metric("Time", widgets.duration(finished.seconds))
+        st.caption(f"Device: {job.device or 'not known yet'}")

@@ -8,20 +8,26 @@ series are bounded and released on eviction. What an upload leaves before it bec
 from __future__ import annotations
 
 import gc
+import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import UserError
-from core.settings import Settings, settings
+from core.settings import settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from core.data.series import Series
     from core.evaluate.run import LoadedRun
     from core.jobs.queue import Jobs
     from core.store.store import Store
 
-_KEPT = Settings().cached_models  # the bound must be known when the cache is declared
+_KEPT = settings().cached_models  # the bound must be known when the cache is declared
 _SERIES = 4
 
 
@@ -62,6 +68,24 @@ def loaded_run(run_id: str) -> LoadedRun:
             "This run has no checkpoint yet. Wait for its first epoch on the Train page, or choose another run."
         )
     return _loaded(run_id, checkpoint.stat().st_mtime_ns)
+
+
+def keep_upload(file: UploadedFile, ending: str) -> Path:
+    """Write an uploaded file to the upload folder under a name of our own and return its path.
+
+    The name is random, so nothing of the uploaded one reaches the file system. Raises UserError over the size limit.
+    """
+    limit = settings().max_upload_mb
+    if file.size > limit * 2**20:
+        raise UserError(
+            f"{file.name} has {file.size / 2**20:,.0f} MB, and {limit:,} MB is the limit here. "
+            "Upload a part of it, or raise SCALESCOPE_MAX_UPLOAD_MB."
+        )
+    path = settings().uploads / f"{secrets.token_hex(8)}.{ending}"
+    file.seek(0)
+    with path.open("wb") as out:
+        shutil.copyfileobj(file, out, 1 << 20)
+    return path
 
 
 @st.cache_resource(max_entries=_SERIES, show_spinner=False)

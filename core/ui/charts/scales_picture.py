@@ -1,6 +1,6 @@
-"""What each scale sees of one window: the pooled line with its patches, one row a scale, fine to coarse. Table -> chart.
+"""What each scale sees of one window: the pooled line with its patches, one row a scale, fine to coarse.
 
-Pooling here is for the picture only; the model's own is in ``core/models``. What a scale really saw stands in the Trace.
+Pooling here is for the picture only; the model's own is in ``core/models``, what a scale really saw in the Trace.
 """
 
 from collections.abc import Sequence
@@ -90,18 +90,13 @@ def scales_picture(
             tooltip=[alt.Tooltip("step:Q", title="step"), alt.Tooltip("value:Q", title=unit, format=".4~g")],
         )
     )
-    layers: list[alt.Chart] = [bands, line]
-    for field, dy, weight, fill in (
-        ("name", -18, 600, "text"),
-        ("steps", 0, 400, "muted"),
-        ("patch", 16, 400, "muted"),
-    ):
-        layers.append(
-            alt.Chart(names)
-            .mark_text(align="left", dy=dy, fontWeight=weight, color=getattr(colors, fill), fontSize=12)
-            .encode(x=alt.value(-104), y=alt.Y("y:Q", scale=y, axis=None), text=f"{field}:N")
-        )
-    return style(alt.layer(*layers).properties(height=ROW * scales))
+    words = alt.Chart(names).encode(x=alt.value(-104), y=alt.Y("y:Q", scale=y, axis=None))
+    about = [
+        words.mark_text(align="left", dy=-18, fontWeight="bold", color=colors.text).encode(text="name:N"),
+        words.mark_text(align="left", color=colors.muted).encode(text="steps:N"),
+        words.mark_text(align="left", dy=16, color=colors.muted).encode(text="patch:N"),
+    ]
+    return style(alt.layer(bands, line, *about, height=ROW * scales))
 
 
 def scale_name(scale: int, scales: int) -> str:

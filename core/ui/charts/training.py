@@ -39,7 +39,7 @@ def loss_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt
     line = base.mark_line().encode(tooltip=tooltip)
     points = base.mark_point(filled=True, size=22, opacity=1).encode(tooltip=tooltip)
     ring = base.transform_filter("datum.best").mark_point(size=120, filled=False, strokeWidth=1.5)
-    return style(alt.layer(line, points, ring).properties(height=230))
+    return style(alt.layer(line, points, ring, height=230))
 
 
 def example_chart(example: dict, colors: Colors) -> alt.LayerChart:
@@ -66,7 +66,7 @@ def example_chart(example: dict, colors: Colors) -> alt.LayerChart:
         )
     )
     now = alt.Chart(pd.DataFrame({"step": [0]})).mark_rule(color=colors.muted, strokeDash=[3, 3]).encode(x="step:Q")
-    return style(alt.layer(line, now).properties(height=230))
+    return style(alt.layer(line, now, height=230))
 
 
 def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt.LayerChart:
@@ -90,4 +90,4 @@ def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> a
             tooltip=["scale:N", "epoch:Q", alt.Tooltip("weight:Q", format=".3f")],
         )
     )
-    return style(alt.layer(chart).properties(height=230))
+    return style(alt.layer(chart, height=230))

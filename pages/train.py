@@ -1,0 +1,260 @@
+"""Train: what to forecast, at which scales, how carefully; with a run in the URL, that training as it happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import UserError
+from core.training.spec import PRESETS, Recipe, Spec, Split
+from core.ui import boot, forms, live, resources, state, theme, widgets
+from core.ui.charts.scales_picture import scales_picture
+
+if TYPE_CHECKING:
+    from core.data.series import Series
+
+SCALE_FIELDS = ("scales", "factor", "patch")
+ABOUT_PRESET = {
+    "quick": "A first look: few epochs, early stop.",
+    "balanced": "Our recipe: warm-up, averaged weights, early stop.",
+    "published": "The paper's own schedule, to compare with its numbers.",
+}
+
+
+def show_run(run_id: str) -> None:
+    """One training: its state, what can be done about it, and its curves."""
+    jobs = resources.jobs()
+    job = jobs.status(run_id)
+    run = resources.store().run(run_id)
+    if run.dataset != state.get("dataset"):
+        state.put(dataset=run.dataset, run=run_id)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium", key="job-bar"):
+        st.markdown(f"**{widgets.plain(job.name)}**", width="content")
+        widgets.state_badge(job.state)
+        st.space("stretch")
+        if job.active:
+            if st.button("Cancel", icon=":material/stop_circle:", key="cancel", help="Keeps the best weights so far."):
+                jobs.cancel(run_id)
+                st.rerun()
+        elif run.card:
+            for page, icon in (("forecast", "show_chart"), ("scales", "stacked_line_chart"), ("attention", "grid_on")):
+                label, query = page.capitalize(), state.params(dataset=run.dataset, run=run_id)
+                st.page_link(f"pages/{page}.py", label=label, icon=f":material/{icon}:", query_params=query)
+        if job.state in ("interrupted", "cancelled") and st.button(
+            "Resume", icon=":material/play_arrow:", key="resume"
+        ):
+            jobs.resume(run_id)
+            st.rerun()
+        if job.state == "failed" and st.button(
+            "Retry with half the batch", icon=":material/refresh:", key="retry", type="primary"
+        ):
+            state.put(run=jobs.retry(run_id))
+            st.rerun()
+        if st.button("New training", icon=":material/add:", key="new"):
+            state.put(run=None)
+            st.rerun()
+    if job.state == "failed":
+        widgets.problem(job.sentence)
+        with st.expander("Log of the training process"):
+            st.code(jobs.log(run_id) or "The log is empty.", language=None)
+    elif job.state in ("queued", "interrupted", "cancelled"):
+        st.info(widgets.plain(job.sentence), icon=":material/info:")
+    metrics = (run.card or {}).get("metrics") or {}
+    if metrics and not job.active:
+        _scores(metrics)
+    live.view(run_id, job)
+
+
+def _scores(metrics: dict) -> None:
+    with st.grid("auto", min_column_width=150):
+        st.metric("Test MSE, z-scored", widgets.figures(metrics.get("mse")), border=True)
+        st.metric("Test MAE, z-scored", widgets.figures(metrics.get("mae")), border=True)
+        naive, mse = metrics.get("naive_mse"), metrics.get("mse")
+        better = f"{(mse - naive) / naive:+.0%} against it" if naive and mse is not None else None
+        st.metric("Seasonal naive, MSE", widgets.figures(naive), better, delta_color="inverse", border=True)
+        st.metric("Test windows", f"{metrics.get('windows', 0):,}", border=True)
+
+
+def show_form() -> None:
+    """The form of a new training. Controls at the right, what they mean at the left."""
+    cards = {card.id: card for card in resources.store().datasets()}
+    if not cards:
+        widgets.nothing_yet(
+            "There is no dataset to train on yet.", "data", "Bring one, or choose a sample", "table_chart"
+        )
+        return
+    from core.models.registry import architectures
+
+    picture, controls = st.columns([2.4, 1], gap="large")
+    with controls:
+        ids = list(cards)
+        at = ids.index(state.get("dataset")) if state.get("dataset") in ids else 0
+        dataset = (
+            st.selectbox("Dataset", ids, index=at, format_func=lambda i: cards[i].name, key="train-dataset") or ids[at]
+        )
+        state.put(dataset=dataset)
+        series = resources.series(dataset)
+        names = list(series.variates)
+        preset = st.segmented_control(
+            "Preset",
+            PRESETS,
+            default="quick",
+            required=True,
+            format_func=str.capitalize,
+            key="preset",
+            width="stretch",
+            help=" ".join(f"**{name.capitalize()}**: {about}" for name, about in ABOUT_PRESET.items()),
+        )
+        with st.container(horizontal=True, gap="small"):
+            lookback = st.number_input(
+                "Look-back, steps", 2, 100_000, min(96, max(len(series) // 8, 2)), key=f"lookback-{dataset}"
+            )
+            horizon = st.number_input(
+                "Horizon, steps", 1, 100_000, min(96, max(len(series) // 8, 1)), key=f"horizon-{dataset}"
+            )
+        kinds = architectures()
+        model = "crossscalenet" if "crossscalenet" in kinds else next(iter(kinds))
+        if len(kinds) > 1:
+            model = st.selectbox("Architecture", list(kinds), format_func=lambda n: kinds[n].title, key="model")
+        kind = kinds[model]
+        with st.container(horizontal=True, gap="small"):
+            scale_fields = [name for name in SCALE_FIELDS if name in kind.Config.model_fields]
+            options = forms.fields(kind.Config, f"scale-{model}", only=scale_fields)
+        inputs = st.multiselect("Variates that enter", names, default=names, key=f"inputs-{dataset}")
+        targets = st.multiselect(
+            "Variates to forecast",
+            names,
+            default=names,
+            key=f"targets-{dataset}",
+            help="A target that does not enter is forecast with its own history withheld.",
+        )
+        with st.expander("Advanced", icon=":material/tune:"):
+            st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
+            options |= forms.fields(kind.Config, f"model-{model}", skip=SCALE_FIELDS)
+            st.markdown("**Recipe**")
+            start = _recipe(preset, model)
+            chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
+            seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
+        go, problem = st.container(), st.container()
+
+    def build() -> Spec:
+        from core.models.contract import Shape
+        from core.models.registry import configure
+
+        if not inputs or not targets:
+            raise UserError("Choose at least one variate that enters and one to forecast.")
+        spec = Spec(
+            dataset=dataset,
+            series_name=series.name,
+            fingerprint=series.fingerprint,
+            model=model,
+            config=configure(model, options).model_dump(mode="json"),
+            lookback=lookback,
+            horizon=horizon,
+            variates=tuple(inputs),
+            targets=tuple(targets),
+            split=Split.of(series),
+            recipe=start.model_copy(update=chosen),
+            seed=seed,
+        )
+        spec.check(series)
+        kind.check(configure(model, options), Shape(lookback, horizon, len(spec.columns), spec.withheld))
+        return spec
+
+    try:
+        spec = build()
+    except UserError as error:
+        spec = None
+        problem.warning(widgets.plain(error), icon=":material/warning:")
+    if (
+        go.button(
+            "Train", type="primary", icon=":material/play_arrow:", disabled=spec is None, key="train", width="stretch"
+        )
+        and spec
+    ):
+        name = f"{series.name} · {kind.title} · {horizon} ahead"
+        state.put(dataset=dataset, run=resources.jobs().submit(spec, series, name))
+        st.rerun()
+    with picture:
+        if kind.capabilities.scales:
+            _picture(series, model, options, lookback, targets or inputs or names)
+        if spec:
+            _estimate(spec, series)
+        _load(dataset, series)
+
+
+def _recipe(preset: str, model: str) -> Recipe:
+    from core.training.recipes import preset as recipe
+
+    return recipe(preset, model)
+
+
+def _picture(series: Series, model: str, options: dict, lookback: int, targets: list[str]) -> None:
+    from core.models.crossscalenet import Config, grids
+    from core.models.registry import configure
+
+    window = min(lookback, len(series))
+    values = series.values[-window:, series.variates.index(targets[0])]
+    try:
+        config = configure(model, options)
+    except UserError:
+        return
+    if not isinstance(config, Config):
+        return
+    found = grids(config, window)
+    found = [grid for grid in found if grid.points > 0]
+    st.markdown(
+        f"**What each scale sees** · the last {window:,} steps of {widgets.plain(targets[0])}",
+        help="Every scale pools the look-back window. From the second on, attention compares whole patches (bands) "
+        "with each other, and the points inside one patch.",
+    )
+    if not (values == values).any():
+        st.caption("This window is missing altogether, so there is nothing to draw.")
+        return
+    st.altair_chart(
+        scales_picture(values, [g.factor for g in found], [g.patch for g in found], targets[0], theme.colors()),
+        key="scales-picture",
+        alt=f"{len(found)} scales of the last {window} steps; the coarsest pools {found[-1].factor} steps to a point",
+    )
+
+
+def _estimate(spec: Spec, series: Series) -> None:
+    from core.training.estimate import estimate
+
+    with st.skeleton(height=90):
+        cost = estimate(spec, len(series))
+    with st.grid(3, min_column_width=110):
+        st.metric("Parameters", f"{cost.parameters:,}")
+        st.metric("Memory, about", widgets.size(cost.memory_mb))
+        st.metric(
+            "Time, at most about",
+            widgets.duration(cost.seconds),
+            help=f"Measured with a few batches here, for {spec.recipe.epochs} epochs; early stopping may end sooner.",
+        )
+
+
+def _load(dataset: str, series: Series) -> None:
+    opened = st.session_state.pop("train-door", None) == "load"
+    with st.expander("Load a saved model instead", icon=":material/file_open:", expanded=opened, key="load"):
+        st.caption("A .safetensors file that Scalescope wrote. Pickles (.pt, .pth, .pkl) can run code and are refused.")
+        file = st.file_uploader("Model file", key="model-file", label_visibility="collapsed")
+        if file and st.button("Use this model", key="adopt", icon=":material/check:"):
+            path = None
+            try:
+                path = resources.keep_upload(file, "safetensors")
+                run = resources.jobs().adopt(path, series, dataset)
+            except UserError as error:
+                widgets.problem(error)
+            else:
+                state.go("forecast", {"dataset": dataset, "run": run})
+            finally:
+                if path:
+                    path.unlink(missing_ok=True)
+
+
+boot.page("Train", follows=("dataset",))
+if run_id := state.get("run"):
+    show_run(run_id)
+else:
+    show_form()
