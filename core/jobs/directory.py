@@ -28,7 +28,7 @@ from typing import Any, Literal
 import psutil
 
 from core.data.series import Series
-from core.training.events import Cancelled, EpochDone, Event, Failed, Finished, Progress, from_json
+from core.training.events import Cancelled, EpochDone, Event, Failed, Finished, Progress, Started, from_json
 from core.training.spec import Spec
 
 State = Literal["queued", "running", "finished", "cancelled", "interrupted", "failed"]
@@ -113,13 +113,27 @@ class JobDirectory:
             return None
         return event if isinstance(event, Progress) else None
 
-    def best_epoch(self) -> int:
-        """The epoch whose weights the checkpoint holds; 0 where there is none yet."""
-        return max((e.epoch for e in self.events() if isinstance(e, EpochDone) and e.best), default=0)
+    def epochs(self) -> list[EpochDone]:
+        """Finished epochs in order; where an attempt repeated some, those of the later attempt."""
+        found: dict[int, EpochDone] = {}
+        for event in self.events():
+            if isinstance(event, Started):
+                found = {epoch: e for epoch, e in found.items() if epoch <= event.resumed_from}
+            elif isinstance(event, EpochDone):
+                found[event.epoch] = event
+        return list(found.values())
 
     def epochs_run(self) -> int:
         """Epochs finished in all attempts together."""
-        return max((e.epoch for e in self.events() if isinstance(e, EpochDone)), default=0)
+        return len(self.epochs())
+
+    def best_epoch(self) -> int:
+        """The epoch whose weights the checkpoint holds; 0 where there is none yet."""
+        return self.card().get("best_epoch", 0)
+
+    def scoring(self) -> bool:
+        """Whether training is over and the model is being scored."""
+        return self.read("progress.json").get("kind") == "scoring"
 
     # -- the process --------------------------------------------------------------------------------------------------
 

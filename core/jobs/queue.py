@@ -100,7 +100,7 @@ class Jobs:
         )
         spec.check(series)
         job = JobDirectory.create(self._settings.runs / _new_id(), spec, series, name)
-        self._store.add_run(job.id, name, spec.model_dump_json(), "queued", str(job.path))
+        self._store.add_run(job.id, name, spec.model_dump_json(), "queued", job.path)
         self._enqueue(job)
         return job.id
 
@@ -141,7 +141,7 @@ class Jobs:
             self.refresh()
 
     def resume(self, id: str) -> None:
-        """Queues it again, to go on after its last finished epoch. Raises UserError where there is nothing to resume."""
+        """Queues it again, to go on after its last finished epoch. Raises UserError where nothing can be resumed."""
         job = self._job(id)
         with self._lock:
             state = job.state()
@@ -308,7 +308,7 @@ class Jobs:
     def _status(self, job: JobDirectory, name: str) -> JobStatus:
         state, events, progress = job.state(), job.events(), job.progress()
         begun = next((e for e in reversed(events) if isinstance(e, Started)), None)
-        epochs = [e for e in events if isinstance(e, EpochDone)]
+        epochs = job.epochs()
         done = epochs[-1] if epochs else None
         position = 0
         if state == "queued":
@@ -350,6 +350,8 @@ def _sentence(job: JobDirectory, state: State, position: int, done: EpochDone | 
             return "Stopping."
         case "running" if begun is None:
             return "Starting."
+        case "running" if job.scoring():
+            return "Trained; scoring the model on all test windows."
         case "running":
             return f"Epoch {done.epoch if done else 0} of {begun.epochs if begun else 0} is done."
         case "finished" if isinstance(last, Finished):
