@@ -2,23 +2,18 @@
 
 Tables are made here from any window, any list of saliency maps and any attention map over time; the chart takes only
 tables. Nothing here computes a saliency (that is ``core.explain``) and nothing speaks to Streamlit.
-
-The page hands every row of the picture the same width, axes included, so the label gutter lies inside the plot: all
-rows map steps to ``[gutter, width]``. That is what keeps one step at one pixel column in all of them.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
 
 from core.models.trace import AttentionMap
-from core.ui.charts.picture import Encoding, Picture, mark, number, quantity, tip
+from core.ui.charts.picture import GUTTER, Encoding, Picture, Stage, left_axis, mark, number, quantity, tip
 from core.ui.theme import SEQUENTIAL, Colors
 
-GUTTER = "(width < 520 ? 84 : 124)"
-RIGHT = "(width - 8)"
 MOST_CELLS, MOST_COLUMNS = 1800, 400  # marks that leave the server, per map and per strip
 
 
@@ -191,15 +186,6 @@ def truth_spans(truth: dict[str, Any] | None, lookback: int, step_ahead: int) ->
     )
 
 
-def ticks(lookback: int, horizon: int, patch: int) -> list[int]:
-    """Borders of patches, at most eight before the forecast and three after it."""
-    patch = max(1, patch)
-    every = patch * max(1, round(lookback / patch / 6))
-    after = max(1, -(-horizon // 3))
-    after = max(every // 2, 1) if every // 2 * 3 >= horizon and every // 2 < horizon else after
-    return [*range(0, lookback, every), lookback, *range(lookback + after, lookback + horizon, after)]
-
-
 def attention_picture(
     tables: dict[str, pd.DataFrame],
     *,
@@ -220,10 +206,10 @@ def attention_picture(
     under question, ``at, value``). Selections sent to Python: ``span`` (an interval over ``at``, drawn on the
     series) and ``cell`` (``q`` and ``k`` of a clicked cell); ``marked`` and ``cell`` start them from number fields.
     """
-    about = "step of the window" + (f"; the attention tells {resolution} steps apart" if resolution > 1 else "")
-    stage = _Stage(lookback, horizon, resolution, colors)
-    upper = _Stage(lookback, horizon, resolution, colors, grid=True)
-    lower = _Stage(lookback, horizon, resolution, colors, title=about)
+    about = "step of the window" + (f" (this attention resolves {resolution})" if resolution > 1 else "")
+    stage = _Rows(lookback, horizon, resolution, colors)
+    upper = _Rows(lookback, horizon, resolution, colors, grid=True)
+    lower = _Rows(lookback, horizon, resolution, colors, title=about)
     methods = list(dict.fromkeys(tables["strips"]["method"]))
     peak = max(2.0, np.ceil(tables["strips"]["share"].max() * 2) / 2) if methods else 2.0
     tables = {
@@ -235,7 +221,7 @@ def attention_picture(
                 {
                     "method": m,
                     "at": lookback,
-                    "label": f"peak {tables['strips'].query('method == @m')['share'].max():.2f}",
+                    "label": f"{tables['strips'].query('method == @m')['share'].max():.2f}",
                 }
                 for m in methods
             ],
@@ -283,50 +269,27 @@ def attention_picture(
     return Picture(spec, tables, takeaway)
 
 
-class _Stage:
-    """The rows of the picture over one time axis of ``lookback`` + ``horizon`` steps."""
+class _Rows(Stage):
+    """The rows of this picture."""
 
-    def __init__(self, lookback: int, horizon: int, resolution: int, colors: Colors, grid=False, title="") -> None:
-        self.past, self.total, self.colors, self.grid, self.title = lookback, lookback + horizon, colors, grid, title
-        self.borders = ticks(lookback, horizon, resolution)
-        self.scale = {
-            "domain": [0, self.total],
-            "range": [{"expr": GUTTER}, {"expr": RIGHT}],
-            "nice": False,
-            "clamp": True,
-        }
-        inside = "(!isDefined(span.at) || (datum.to > span.at[0] && datum.from < span.at[1]))"
-        self.fade = {"condition": {"test": inside, "value": 1}, "value": 0.3}
+    fade: ClassVar[Encoding] = {
+        "condition": {"test": "!isDefined(span.at) || (datum.to > span.at[0] && datum.from < span.at[1])", "value": 1},
+        "value": 0.3,
+    }
 
-    def x(self, field: str = "at") -> Encoding:
-        axis = {
-            "values": self.borders,
-            "title": self.title or None,
-            "titleAnchor": "start",
-            "titleX": {"expr": GUTTER},
-            "titleAlign": "left",
-            "labels": bool(self.title),
-            "ticks": False,
-            "domain": False,
-            "grid": self.grid,
-            "labelExpr": f"datum.value < {self.past} ? datum.value : datum.value == {self.past} ? 'now' "
-            f": '+' + (datum.value - {self.past})",
-        }
-        return quantity(field, scale=self.scale, axis=axis)
-
-    def between(self, first: str = "from", last: str = "to", **more: Any) -> Encoding:
-        return {"x": self.x(first), "x2": {"field": last}, **more}
-
-    def words(self, rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12) -> list[dict[str, Any]]:
-        """Left-aligned text in the gutter, ``room`` pixels short of it: (text, y in pixels, colour, weight)."""
-        looks = {"align": "left", "baseline": "middle", "fontSize": size, "limit": {"expr": f"{GUTTER} - {room}"}}
+    def veils(self, top: float, bottom: float) -> list[dict[str, Any]]:
+        """What lies outside the brushed span steps back."""
+        place = {"y": {"value": top}, "y2": {"value": bottom}}
+        known, low, high = "isDefined(span.at)", "span.at[0]", f"min(span.at[1], {self.past})"
+        ends = (("0", f"{known} ? min({low}, {self.past}) : 0"), (f"{known} ? {high} : {self.past}", f"{self.past}"))
         return [
             {
-                "data": {"values": [{"label": text}]},
-                "mark": {"type": "text", "color": color, "fontWeight": weight, **looks},
-                "encoding": {"text": {"field": "label", "type": "nominal"}, "x": {"value": 0}, "y": {"value": y}},
+                "data": {"values": [{}]},
+                "transform": [{"calculate": first, "as": "from"}, {"calculate": last, "as": "to"}],
+                "mark": {"type": "rect", "color": self.colors.ground, "opacity": 0.7},
+                "encoding": self.between(**place),
             }
-            for text, y, color, weight in rows
+            for first, last in ends
         ]
 
     def pointer(self) -> dict[str, Any]:
@@ -336,18 +299,10 @@ class _Stage:
 
     def series(self, variate: str, unit: str, truth_known: bool) -> dict[str, Any]:
         c = self.colors
-        offset = {"expr": f"-({GUTTER})"}
         y = quantity(
             "value",
             scale={"zero": False, "nice": False, "padding": 8},
-            axis={
-                "offset": offset,
-                "grid": False,
-                "labelPadding": 6,
-                "tickCount": 4,
-                "title": None,
-                "labelFlush": True,
-            },
+            axis=left_axis(labelFlush=True),
         )
         words = [
             (variate, 8.0, c.text, "bold"),
@@ -364,11 +319,7 @@ class _Stage:
             ]
         chosen = [{"filter": {"param": "cell", "empty": False}}]
         layers = [
-            {
-                "data": {"values": [{"from": self.past, "to": self.total}]},
-                "mark": {"type": "rect", "color": c.accent_soft, "opacity": 0.6},
-                "encoding": self.between(),
-            },
+            self.future(),
             mark("rect", "truth", self.between(tooltip=tip(("text", " "))), color=c.truth, opacity=0.25),
             mark("rect", "cells", self.between(), color=c.accent, opacity=0.2, transform=chosen),
             mark(
@@ -439,10 +390,11 @@ class _Stage:
             mark(
                 "rect",
                 "strips",
-                self.between(**place, color=color, opacity=self.fade, tooltip=tip(("text", " "))),
+                self.between(**place, color=color, tooltip=tip(("text", " "))),
                 transform=ours,
                 x2Offset=0.6,
             ),
+            *self.veils(top, top + tall),
             mark("rect", "truth", self.between(**around), fill="transparent", stroke=c.truth, strokeWidth=1.5),
             mark(
                 "text",
@@ -486,14 +438,17 @@ class _Stage:
             ),
             mark("rule", "truth", {"x": self.x("to"), "y": {"value": top}, "y2": {"value": top + tall}}, color=c.truth),
             mark("rect", "columns", box("from", "to") | {"tooltip": tip(("text", " "))}, name="map", opacity=0),
-            mark(
-                "rect",
-                "cells",
-                box("from", "to"),
-                fill="transparent",
-                stroke="#D55E00",
-                strokeWidth=2.5,
-                transform=chosen,
+            *(
+                mark(
+                    "rect",
+                    "cells",
+                    box("from", "to"),
+                    fill="transparent",
+                    transform=chosen,
+                    stroke=color,
+                    strokeWidth=wide,
+                )
+                for color, wide in ((c.ground, 6), (c.accent, 3))
             ),
             self.pointer(),
             mark(

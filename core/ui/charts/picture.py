@@ -103,3 +103,95 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return value.isoformat() if isinstance(value, pd.Timestamp) else value
+
+
+# A page gives every row of a picture the same width, axes included. So the gutter for names and axis labels lies
+# inside the plot, and one step is at one pixel column in every row and every card.
+GUTTER = "(width < 520 ? 84 : 124)"
+
+
+class Stage:
+    """One time axis of ``lookback`` + ``horizon`` steps that the rows of a picture share.
+
+    ``patch`` places the ticks on borders of patches; ``title`` is set for the row that carries the labels; ``right``
+    are pixels kept free at the right end.
+    """
+
+    def __init__(
+        self,
+        lookback: int,
+        horizon: int,
+        patch: int,
+        colors: Colors,
+        grid: bool = False,
+        title: str = "",
+        right: int = 8,
+    ) -> None:
+        self.past, self.total, self.colors, self.grid, self.title = lookback, lookback + horizon, colors, grid, title
+        self.borders = ticks(lookback, horizon, patch)
+        self.range = [{"expr": GUTTER}, {"expr": f"width - {right}"}]
+        self.scale = {"domain": [0, self.total], "range": self.range, "nice": False, "clamp": True}
+
+    def x(self, field: str = "at") -> Encoding:
+        axis = {
+            "values": self.borders,
+            "title": self.title or None,
+            "titleAnchor": "start",
+            "titleX": {"expr": GUTTER},
+            "titleAlign": "left",
+            "labels": bool(self.title),
+            "ticks": False,
+            "domain": False,
+            "grid": self.grid,
+            "labelExpr": f"datum.value < {self.past} ? datum.value : datum.value == {self.past} ? 'now' "
+            f": '+' + (datum.value - {self.past})",
+        }
+        return quantity(field, scale=self.scale, axis=axis)
+
+    def between(self, first: str = "from", last: str = "to", **more: Any) -> Encoding:
+        return {"x": self.x(first), "x2": {"field": last}, **more}
+
+    def words(self, rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12) -> list[dict[str, Any]]:
+        """Left-aligned text in the gutter, ``room`` pixels short of it: (text, y in pixels, colour, weight)."""
+        return gutter_words(rows, room, size)
+
+    def future(self) -> dict[str, Any]:
+        """The part after now, tinted."""
+        ends = {"data": {"values": [{"from": self.past, "to": self.total}]}}
+        return ends | {
+            "mark": {"type": "rect", "color": self.colors.accent_soft, "opacity": 0.6},
+            "encoding": self.between(),
+        }
+
+
+def gutter_words(rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12) -> list[dict[str, Any]]:
+    looks = {"align": "left", "baseline": "middle", "fontSize": size, "limit": {"expr": f"{GUTTER} - {room}"}}
+    return [
+        {
+            "data": {"values": [{"label": text}]},
+            "mark": {"type": "text", "color": color, "fontWeight": weight, **looks},
+            "encoding": {"text": {"field": "label", "type": "nominal"}, "x": {"value": 0}, "y": {"value": y}},
+        }
+        for text, y, color, weight in rows
+    ]
+
+
+def left_axis(**options: Any) -> dict[str, Any]:
+    """A value axis whose labels stand in the gutter."""
+    return {
+        "offset": {"expr": f"-({GUTTER})"},
+        "grid": False,
+        "labelPadding": 6,
+        "tickCount": 4,
+        "title": None,
+        **options,
+    }
+
+
+def ticks(lookback: int, horizon: int, patch: int) -> list[int]:
+    """Borders of patches, at most eight before the forecast and three after it."""
+    patch = max(1, patch)
+    every = patch * max(1, round(lookback / patch / 6))
+    after = max(1, -(-horizon // 3))
+    after = max(every // 2, 1) if every // 2 * 3 >= horizon and every // 2 < horizon else after
+    return [*range(0, lookback, every), lookback, *range(lookback + after, lookback + horizon, after)]
