@@ -1,0 +1,35 @@
+"""The numbers of a run over all test windows, as they stand in its card, its tables and the command line's last line."""
+
+from typing import Any
+
+from core.data.series import Series
+from core.evaluate.run import LoadedRun
+
+
+def metrics(run: LoadedRun, series: Series) -> dict[str, Any]:
+    """MSE and MAE on the z-scored scale (the benchmarks' own) and in the data's units, beside the seasonal naive.
+
+    In the data's units the mean over variates means little where their units differ; ``by_variate`` has each.
+    """
+    errors = run.errors(series)
+    return {
+        "mse": float(errors.mse.mean()),
+        "mae": float(errors.mae.mean()),
+        "mse_original": float(errors.mse_original_by_variate.mean()),
+        "mae_original": float(errors.mae_original_by_variate.mean()),
+        "naive_mse": errors.naive_mse,
+        "naive_mae": errors.naive_mae,
+        "season": run.season,
+        "windows": len(errors.mse),
+        "by_variate": {
+            name: {"mse": float(mse), "mae": float(mae), "mse_original": float(mse_o), "mae_original": float(mae_o)}
+            for name, mse, mae, mse_o, mae_o in zip(
+                run.spec.targets,
+                errors.mse_by_variate,
+                errors.mae_by_variate,
+                errors.mse_original_by_variate,
+                errors.mae_original_by_variate,
+                strict=True,
+            )
+        },
+    }

@@ -1,0 +1,245 @@
+"""A finished run in memory: the model with its card and scaler, and what pages ask of it about one window.
+
+Everything here speaks the data's own units; only ``errors`` is on the z-scored scale that benchmarks use.
+Shape suffixes: L look-back, H horizon, C variates of the model, K targets, N test windows.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from core.data.series import Series
+from core.data.windows import Scaler, Windows, split_windows
+from core.errors import UserError
+from core.models.contract import Forecaster, Shape
+from core.models.registry import build
+from core.models.trace import ScaleOutput, Trace
+from core.training import checkpoint
+from core.training.spec import Spec
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window in the data's units. ``truth`` is None for the future beyond the data (``index`` == number of test
+    windows). ``start`` is the row of its first step."""
+
+    index: int
+    start: int
+    times_lookback: np.ndarray
+    times_horizon: np.ndarray
+    lookback: np.ndarray  # L x C
+    truth: np.ndarray | None  # H x C
+
+
+@dataclass(frozen=True)
+class WindowErrors:
+    """Errors of all test windows on the z-scored scale, and the same in the data's units over all of them.
+
+    ``mse`` and ``mae`` per window (N,), ``mse_by_step`` (H,), ``mse_by_variate`` (K,); ``*_original`` in data units;
+    ``naive_*`` the seasonal naive's on the same windows.
+    """
+
+    mse: np.ndarray
+    mae: np.ndarray
+    mse_by_step: np.ndarray
+    mse_by_variate: np.ndarray
+    mae_by_variate: np.ndarray
+    mse_original_by_variate: np.ndarray
+    mae_original_by_variate: np.ndarray
+    naive_mse: float
+    naive_mae: float
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """Made by ``open`` or ``of``; immutable and safe to share between browser tabs."""
+
+    spec: Spec
+    card: dict[str, Any]
+    model: Forecaster
+    scaler: Scaler
+
+    @classmethod
+    def open(cls, directory: Path) -> "LoadedRun":
+        """Loads a run's folder. Raises UserError for a missing, damaged, foreign or ill-fitting model file."""
+        path = directory / checkpoint.WEIGHTS
+        if not path.exists():
+            raise UserError("This run has no saved model: it ended before its first epoch. Train it again.")
+        card = checkpoint.read_card(path)
+        if (directory / checkpoint.CARD).exists():  # the fuller one: metrics are added after training
+            try:
+                card = json.loads((directory / checkpoint.CARD).read_text())
+            except json.JSONDecodeError:
+                pass  # the card inside the weights still says what they are
+        return cls.of(card, checkpoint.read_tensors(path))
+
+    @classmethod
+    def of(cls, card: dict[str, Any], weights: dict[str, Tensor]) -> "LoadedRun":
+        """From a card and weights. Raises UserError where they do not fit each other."""
+        try:
+            spec = Spec.model_validate(card["spec"])
+            scaler = Scaler(*(torch.tensor(card["scaler"][k], dtype=torch.float32) for k in ("mean", "std")))
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"The model's card cannot be used ({first_line(error)}). Retrain, or load another file.") from None
+        model = build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
+        expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+        given = {k: tuple(v.shape) for k, v in weights.items()}
+        if expected != given or len(scaler.mean) != len(spec.columns) or len(scaler.std) != len(spec.columns):
+            wrong = next((k for k in sorted(expected.keys() | given.keys()) if expected.get(k) != given.get(k)), "scaler")
+            raise UserError(
+                f"The weights do not fit their card: {wrong} is {given.get(wrong, 'missing')}, "
+                f"the architecture needs {expected.get(wrong, 'none')}. The file was changed; load the original."
+            )
+        if not all(bool(torch.isfinite(v).all()) for v in weights.values()):
+            raise UserError("The weights hold values that are not finite. Retrain, or load another file.")
+        model.load_state_dict(weights)
+        return cls(spec, card, model.eval().requires_grad_(False), scaler)
+
+    # -- windows ------------------------------------------------------------------------------------------------
+
+    def columns(self, series: Series) -> Series:
+        """The series with this model's variates only, in its order. Raises UserError where one is missing."""
+        missing = [v for v in self.spec.columns if v not in series.variates]
+        if missing:
+            raise UserError(f"This model needs the column {missing[0]!r}, which {series.name} does not have.")
+        return series.select(self.spec.columns)
+
+    def _first(self, series: Series) -> int:
+        return max(min(self.spec.split.validation, len(series)) - self.spec.lookback, 0)
+
+    def count(self, series: Series) -> int:
+        """Number of test windows."""
+        rows = min(self.spec.split.test, len(series)) - self._first(series)
+        return max(rows - self.spec.lookback - self.spec.horizon + 1, 0)
+
+    def window(self, series: Series, index: int) -> Window:
+        """Test window ``index``, or the future beyond the data for ``index`` == ``count``.
+
+        Raises UserError for another index or a series shorter than the look-back.
+        """
+        L, H, count = self.spec.lookback, self.spec.horizon, self.count(series)
+        if not 0 <= index <= count:
+            raise UserError(f"Window {index + 1:,} does not exist; there are {count:,} test windows and the future.")
+        if len(series) < L:
+            raise UserError(f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series.")
+        own = self.columns(series)
+        start = len(series) - L if index == count else self._first(series) + index
+        lookback = own.values[start : start + L]
+        if not np.isfinite(lookback).all():
+            raise UserError(f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them.")
+        times = series.times[start : start + L + H]
+        if index == count:
+            last, step = series.times[-1], np.median(np.diff(series.times[-L:].view(np.int64))).astype(np.int64)
+            ahead = last + (np.arange(1, H + 1) * step).astype(
+                "timedelta64[us]" if np.issubdtype(series.times.dtype, np.datetime64) else np.int64
+            )
+            return Window(index, start, times[:L], ahead, lookback, None)
+        return Window(index, start, times[:L], times[L:], lookback, own.values[start + L : start + L + H])
+
+    # -- one window ---------------------------------------------------------------------------------------------
+
+    def normalised(self, lookback: np.ndarray) -> Tensor:
+        """What the model takes, 1 x L x C: z-scored, withheld variates zero."""
+        x_BLC = self.scaler.scale(torch.from_numpy(np.array(lookback, dtype=np.float32)))[None]
+        if self.spec.withheld:
+            x_BLC[..., list(self.spec.withheld)] = 0.0
+        return x_BLC
+
+    @torch.inference_mode()
+    def forecast(self, lookback: np.ndarray) -> np.ndarray:
+        """H x C in the data's units."""
+        return self.scaler.unscale(self.model(self.normalised(lookback)))[0].numpy()
+
+    def trace(self, lookback: np.ndarray) -> Trace:
+        """The forecast with its inside; contributions and ``rest`` in the data's units, B = 1."""
+        trace = self.model.trace(self.normalised(lookback))
+        mean, std = self.scaler.mean.numpy(), self.scaler.std.numpy()
+
+        def scaled(scale: ScaleOutput) -> ScaleOutput:
+            parts = {k: getattr(scale, k) * std for k in ("contribution", "seasonal", "trend")}
+            return replace(scale, seen=scale.seen * std + mean, **parts)
+
+        return replace(
+            trace,
+            forecast=trace.forecast * std + mean,
+            rest=trace.rest * std + mean,
+            scales=tuple(scaled(scale) for scale in trace.scales),
+        )
+
+    def without_scale(self, lookback: np.ndarray, scale: int) -> np.ndarray:
+        """H x C, the forecast with one scale's contribution left out of the head (nothing retrained)."""
+        trace = self.trace(lookback)
+        return (trace.forecast - trace.scales[scale].contribution)[0]
+
+    @cached_property
+    def season(self) -> int:
+        """Steps of one season for the seasonal naive, from the card; 1 where none is known."""
+        return int(self.card.get("season") or 1)
+
+    def seasonal_naive(self, window: Window) -> np.ndarray:
+        """H x C: the last season seen, repeated."""
+        season = min(self.season, len(window.lookback))
+        last = window.lookback[-season:]
+        return last[np.arange(self.spec.horizon) % season]
+
+    # -- all test windows ---------------------------------------------------------------------------------------
+
+    def test_windows(self, series: Series) -> Windows:
+        """All test windows, z-scored with this run's own scaler."""
+        own = self.columns(series)
+        scaled_TC = self.scaler.scale(torch.from_numpy(own.values.copy()))
+        spec = self.spec
+        stop = min(spec.split.test, len(series))
+        return Windows.of(
+            scaled_TC, spec.lookback, spec.horizon, self._first(series), stop, spec.target_index, spec.withheld
+        )
+
+    @torch.inference_mode()
+    def errors(self, series: Series, batch_size: int = 512) -> WindowErrors:
+        """Errors of every test window (none is dropped). Raises UserError where there is no test window."""
+        windows, targets = self.test_windows(series), list(self.spec.target_index)
+        if not len(windows):
+            raise UserError(f"{series.name} has no test window for this model: it needs more rows after the split.")
+        season = min(self.season, self.spec.lookback)
+        repeat = torch.arange(self.spec.horizon) % season
+        mse, mae, by_step, by_variate, mae_by_variate, naive = [], [], 0.0, 0.0, 0.0, torch.zeros(2, dtype=torch.float64)
+        for first in range(0, len(windows), batch_size):
+            x_BLC, y_BHK = windows.batch(slice(first, first + batch_size))
+            error = self.model(x_BLC)[..., targets].double() - y_BHK
+            # the seasonal naive may see the history of a withheld target: it is the yardstick, not the model
+            history = windows.view_NCT[first : first + batch_size, targets, self.spec.lookback - season : self.spec.lookback]
+            wrong = history.transpose(1, 2)[:, repeat].double() - y_BHK
+            mse.append(error.square().mean((1, 2)))
+            mae.append(error.abs().mean((1, 2)))
+            by_step = by_step + error.square().mean(2).sum(0)
+            by_variate = by_variate + error.square().mean(1).sum(0)
+            mae_by_variate = mae_by_variate + error.abs().mean(1).sum(0)
+            naive += torch.stack([wrong.square().mean((1, 2)).sum(), wrong.abs().mean((1, 2)).sum()])
+        count, std = len(windows), self.scaler.std[targets].double()
+        step, variate, absolute = (torch.as_tensor(v) / count for v in (by_step, by_variate, mae_by_variate))
+        return WindowErrors(
+            torch.cat(mse).numpy(),
+            torch.cat(mae).numpy(),
+            step.numpy(),
+            variate.numpy(),
+            absolute.numpy(),
+            (variate * std**2).numpy(),
+            (absolute * std).numpy(),
+            float(naive[0] / count),
+            float(naive[1] / count),
+        )
+
+
+def first_line(error: Exception) -> str:
+    """The first fault of a validation error, in one line."""
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,239 @@
+"""Training as a generator of events: data in, events out, no file touched. Closing it cancels.
+
+Shape suffixes: B batch, H horizon, K targets.
+"""
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.data.series import Series
+from core.data.windows import Windows, split_windows
+from core.errors import UserError
+from core.models.contract import Forecaster, Shape
+from core.models.registry import build
+from core.training.device import resolve_device, resolve_threads
+from core.training.events import Checkpointed, EpochDone, Event, Finished, Progress, Started
+from core.training.spec import Recipe, Spec
+
+TICK = 0.2  # seconds between two Progress events: what a cancel waits at most, beside one step
+
+
+def make_model(spec: Spec) -> Forecaster:
+    """A fresh model for this spec. Raises UserError where it cannot work."""
+    return build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
+
+
+def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -> Iterator[Event]:
+    """Trains ``spec`` on ``series`` and tells what happens.
+
+    ``resume`` is what the last Checkpointed event of an earlier attempt carried: training goes on after that epoch with
+    the same weights, optimizer state and random numbers. Raises UserError before the first event where it cannot work.
+    """
+    spec.check(series)
+    device = resolve_device(spec.device)
+    threads = resolve_threads(spec.threads)
+    torch.set_num_threads(threads)
+    torch.manual_seed(spec.seed)
+    split, recipe = spec.split, spec.recipe
+    borders = (split.train, split.validation, split.test)
+    parts = split_windows(
+        series, spec.columns, spec.target_index, borders, spec.lookback, spec.horizon, device, spec.withheld
+    )
+    model = make_model(spec).to(device)
+    state = TrainingState(model, recipe, len(parts.train), device)
+    first_epoch = state.load(resume) if resume else 0
+    yield Started(
+        time.time(),
+        sum(p.numel() for p in model.parameters()),
+        recipe.epochs,
+        state.batches,
+        len(parts.train),
+        len(parts.validation),
+        device,
+        threads,
+        first_epoch,
+    )
+
+    begun, epoch, stopped_early = time.time(), first_epoch, False
+    for epoch in range(first_epoch + 1, recipe.epochs + 1):
+        epoch_begun = time.time()
+        yield from state.run_epoch(epoch, parts.train, spec.target_index)
+        seconds = time.time() - epoch_begun
+        rate = state.batches * recipe.batch_size / max(seconds, 1e-9)
+        evaluated = state.averaged_model()
+        validation_loss = yield from state.validate(epoch, evaluated, parts.validation, spec.target_index)
+        if not math.isfinite(validation_loss):
+            raise UserError(
+                f"The loss became infinite in epoch {epoch}. Lower the learning rate (now {recipe.learning_rate:g}), or "
+                "turn gradient clipping on."
+            )
+        best = validation_loss < state.best_loss
+        if best:
+            state.best_loss, state.best_epoch = validation_loss, epoch
+            state.best_weights = {k: v.detach().clone() for k, v in evaluated.state_dict().items()}
+        spent = (time.time() - begun) / (epoch - first_epoch)
+        yield EpochDone(
+            time.time(),
+            epoch,
+            recipe.epochs,
+            state.train_loss,
+            validation_loss,
+            best,
+            seconds,
+            state.optimizer.param_groups[0]["lr"],
+            rate,
+            spent * (recipe.epochs - epoch),
+            evaluated.scale_weights(),
+            example(evaluated, parts.validation, spec),
+        )
+        yield Checkpointed(
+            time.time(), epoch, validation_loss, state.best_weights if best else None, state.save(epoch)
+        )
+        if epoch - state.best_epoch >= recipe.patience:
+            stopped_early = epoch < recipe.epochs
+            break
+    yield Finished(time.time(), epoch, state.best_epoch, time.time() - begun, stopped_early)
+
+
+class TrainingState:
+    """Model, optimizer, schedule, averaged weights and random numbers: everything a resume needs."""
+
+    def __init__(self, model: Forecaster, recipe: Recipe, windows: int, device: str) -> None:
+        self.model, self.recipe, self.device = model, recipe, device
+        self.batches = math.ceil(windows / recipe.batch_size)
+        fused: Any = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        decay = {"weight_decay": recipe.weight_decay} if recipe.optimizer == "adamw" else {}
+        self.optimizer = fused(model.parameters(), lr=recipe.learning_rate, fused=True, **decay)
+        self.average = [p.detach().clone() for p in model.parameters()] if recipe.ema else []
+        self.steps = 0
+        self.best_loss, self.best_epoch, self.train_loss = math.inf, 0, math.nan
+        self.best_weights: dict[str, Tensor] = {}
+        self._evaluated: Forecaster | None = None
+
+    def learning_rate(self) -> float:
+        """At the next step. ``halving`` is by epoch, the others by step."""
+        peak, done, total = self.recipe.learning_rate, self.steps, self.batches * self.recipe.epochs
+        if self.recipe.schedule == "halving":
+            return peak * 0.5 ** (done // self.batches)
+        rising = self.recipe.warmup * total
+        if done < rising:
+            return peak * (done + 1) / (rising + 1)
+        if self.recipe.schedule == "constant":
+            return peak
+        return peak * 0.5 * (1 + math.cos(math.pi * (done - rising) / max(total - rising, 1)))
+
+    def run_epoch(self, epoch: int, windows: Windows, targets: tuple[int, ...]) -> Iterator[Progress]:
+        """One pass over all windows in a fresh random order; the last, smaller batch counts."""
+        self.model.train()
+        order = torch.randperm(len(windows)).to(self.device)
+        parameters = list(self.model.parameters())
+        whole = len(targets) == self.model.shape.variates
+        losses = torch.zeros((), device=self.device)
+        begun = ticked = time.time()
+        for batch in range(self.batches):
+            index = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
+            x_BLC, y_BHK = windows.batch(index)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
+                forecast = self.model(x_BLC)
+            loss = LOSSES[self.recipe.loss]((forecast if whole else forecast[..., list(targets)]).float(), y_BHK)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.recipe.clip:
+                nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+            self.optimizer.param_groups[0]["lr"] = self.learning_rate()
+            self.optimizer.step()
+            self.steps += 1
+            if self.average:
+                # a short memory at first, so that the average is not held back by the random start
+                decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
+                torch._foreach_lerp_(self.average, [p.detach() for p in parameters], 1 - decay)
+            losses += loss.detach() * len(index)
+            now = time.time()
+            if now - ticked >= TICK:
+                ticked, seen = now, min((batch + 1) * self.recipe.batch_size, len(windows))
+                yield Progress(now, epoch, batch + 1, self.batches, float(losses) / seen, seen / (now - begun))
+        self.train_loss = float(losses) / max(len(windows), 1)
+
+    def validate(
+        self, epoch: int, model: Forecaster, windows: Windows, targets: tuple[int, ...], batch_size: int = 512
+    ) -> Generator[Progress, None, float]:
+        """MSE over all windows, steps and targets; ticks, so that a cancel need not wait for its end."""
+        total, begun = 0.0, time.time()
+        for start in range(0, len(windows), batch_size):
+            with torch.no_grad():
+                x_BLC, y_BHK = windows.batch(slice(start, start + batch_size))
+                errors = (model(x_BLC)[..., list(targets)].float() - y_BHK).square().mean(dim=(1, 2))
+            total += float(errors.double().sum())
+            if time.time() - begun >= TICK:
+                begun = time.time()
+                yield Progress(begun, epoch, self.batches, self.batches, self.train_loss, 0.0)
+        return total / max(len(windows), 1)
+
+    def averaged_model(self) -> Forecaster:
+        """The model that is judged and kept: the averaged weights where the recipe averages."""
+        if not self.average:
+            return self.model.eval()
+        if self._evaluated is None:
+            self._evaluated = type(self.model)(self.model.config, self.model.shape).to(self.device).eval()
+        self._evaluated.load_state_dict(self.model.state_dict())
+        with torch.no_grad():
+            for mine, averaged in zip(self._evaluated.parameters(), self.average, strict=True):
+                mine.copy_(averaged)
+        return self._evaluated
+
+    def save(self, epoch: int) -> dict[str, Tensor]:
+        """Flat tensors from which ``load`` goes on."""
+        flat = {f"model.{k}": v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        flat |= {f"average.{i}": v.cpu().clone() for i, v in enumerate(self.average)}
+        flat |= {f"best.{k}": v.detach().cpu().clone() for k, v in self.best_weights.items()}
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            flat |= {f"optimizer.{i}.{k}": v.detach().cpu().clone() for k, v in moments.items()}
+        flat["random"] = torch.get_rng_state()
+        numbers = [epoch, self.steps, self.best_epoch, self.best_loss]
+        return flat | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
+
+    def load(self, flat: dict[str, Tensor]) -> int:
+        """Continues from ``save``; gives the last finished epoch. Raises UserError where it does not fit the spec."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)}
+
+        try:
+            self.model.load_state_dict(part("model."))
+            self.best_weights = part("best.")
+            self.average = [flat[f"average.{i}"].to(self.device) for i in range(len(self.average))]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in part("optimizer.").items():
+                index, name = key.split(".", 1)
+                moments.setdefault(int(index), {})[name] = value
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+            torch.set_rng_state(flat["random"])
+            epoch, self.steps, self.best_epoch, self.best_loss = (
+                kind(v) for kind, v in zip((int, int, int, float), flat["numbers"].tolist(), strict=True)
+            )
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"This run cannot be resumed, its saved state does not fit: {error}. Train it anew.") from None
+        return epoch
+
+
+LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss}
+
+
+@torch.no_grad()
+def example(model: Forecaster, windows: Windows, spec: Spec) -> dict[str, Any]:
+    """Forecast of the validation window in the middle, first target, on the z-scored scale."""
+    middle = len(windows) // 2
+    x_BLC, y_BHK = windows.batch(slice(middle, middle + 1))
+    position = spec.target_index[0]
+    return {
+        "target": spec.targets[0],
+        "lookback": x_BLC[0, :, position].tolist(),
+        "truth": y_BHK[0, :, 0].tolist(),
+        "forecast": model(x_BLC)[0, :, position].float().tolist(),
+    }
