@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from core.data.series import Series
-from core.data.windows import Scaler, Windows, split_windows
+from core.data.windows import Scaler, Windows
 from core.errors import UserError
 from core.models.contract import Forecaster, Shape
 from core.models.registry import build
@@ -78,7 +78,7 @@ class LoadedRun:
                 card = json.loads((directory / checkpoint.CARD).read_text())
             except json.JSONDecodeError:
                 pass  # the card inside the weights still says what they are
-        return cls.of(card, checkpoint.read_tensors(path))
+        return cls.of(card, checkpoint.load_weights(path))
 
     @classmethod
     def of(cls, card: dict[str, Any], weights: dict[str, Tensor]) -> "LoadedRun":

@@ -36,7 +36,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     os.replace(unfinished, path)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def load_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, on the CPU. Raises UserError for anything else."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -46,6 +46,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"The model file {path.name} is damaged or cut short ({error}). Save it again, or retrain.") from None
+
+
+def save_resume(directory: Path, state: dict[str, Tensor]) -> None:
+    """What a resume needs; see ``core.training.loop``."""
+    write_tensors(directory / RESUME, state)
+
+
+def load_resume(directory: Path) -> dict[str, Tensor] | None:
+    """The saved state, or None where there is none. Raises UserError where it is damaged."""
+    path = directory / RESUME
+    return load_weights(path) if path.exists() else None
 
 
 def read_card(path: Path) -> dict[str, Any]:
