@@ -107,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 # A page gives every row of a picture the same width, axes included. So the gutter for names and axis labels lies
 # inside the plot, and one step is at one pixel column in every row and every card.
-GUTTER = "(width < 520 ? 84 : 124)"
+GUTTER = "(width < 520 ? 96 : 124)"
 
 
 class Stage:
@@ -164,13 +164,15 @@ class Stage:
         }
 
 
-def gutter_words(rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12) -> list[dict[str, Any]]:
+def gutter_words(
+    rows: list[tuple[str, float, str, str]], room: int = 4, size: int = 12, indent: int = 0
+) -> list[dict[str, Any]]:
     looks = {"align": "left", "baseline": "middle", "fontSize": size, "limit": {"expr": f"{GUTTER} - {room}"}}
     return [
         {
             "data": {"values": [{"label": text}]},
             "mark": {"type": "text", "color": color, "fontWeight": weight, **looks},
-            "encoding": {"text": {"field": "label", "type": "nominal"}, "x": {"value": 0}, "y": {"value": y}},
+            "encoding": {"text": {"field": "label", "type": "nominal"}, "x": {"value": indent}, "y": {"value": y}},
         }
         for text, y, color, weight in rows
     ]

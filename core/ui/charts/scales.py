@@ -111,7 +111,7 @@ def scale_picture(
     adds = quantity("value", scale=_band(top) | {"zero": True}, axis=_right_axis())
     few = len(tables["seen"]) <= 64 and scale.factor > 1
     every = "every step" if scale.factor == 1 else f"every {scale.factor} steps"
-    kind = "no attention" if not scale.patch else f"{scale.patch} point{'s' if scale.patch > 1 else ''} a patch"
+    kind = "no attention" if not scale.patch else f"patches of {scale.patch}"
     left = [
         mark(
             "rect",
@@ -170,7 +170,7 @@ def scale_picture(
         {"layer": left},
         {"layer": right},
         _swatch(color, top),
-        *gutter_words([(f"    {words[0][0]}", *words[0][1:])], room=40),
+        *gutter_words(words, room=44, indent=14),
         *gutter_words(small, room=30, size=11),
         *(_headings(stage, "What the scale sees", heading, colors) if head else []),
     ]
