@@ -43,8 +43,8 @@ class JobDirectory:
 
     @classmethod
     def create(cls, path: Path, spec: Spec, series: Series, name: str) -> "JobDirectory":
-        """A new one. Only the columns that the spec needs are copied. Raises FileExistsError."""
-        path.mkdir(parents=True)
+        """In a new or empty folder. Only the columns that the spec needs are copied."""
+        path.mkdir(parents=True, exist_ok=True)
         job = cls(path)
         series.select(spec.columns).write(path / "series.arrow")
         job.write("job.json", {"name": name, "submitted_at": time.time()})

@@ -181,7 +181,12 @@ class Jobs:
 
         Raises UserError for a pickle, a damaged file, weights of another shape, or variates that the series lacks.
         """
-        raise NotImplementedError
+        from core.jobs.adopt import adopt  # brings torch
+
+        job = adopt(file, series, dataset_id, self._settings.runs / _new_id())
+        self._store.add_run(job.id, job.name, job.spec().model_dump_json(), "finished", job.path)
+        self._store.update_run(job.id, card=job.card(), finished_at=datetime.now(UTC))
+        return job.id
 
     # -- the supervisor -----------------------------------------------------------------------------------------------
 

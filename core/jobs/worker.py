@@ -75,6 +75,12 @@ class Worker:
         scaler = Scaler.fit(values_TC)
         return {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
 
+    @cached_property
+    def season(self) -> int:
+        from core.evaluate.season import season
+
+        return season(self.series.select(self.spec.columns), self.spec)
+
     def train(self, stop: Stop) -> Event:
         """Until the loop ends by itself. Raises Stopped, and whatever the loop raises."""
         from core.training.checkpoint import load_resume
@@ -164,6 +170,7 @@ class Worker:
                 "rows": len(self.series),
             },
             "scaler": self.scaler,
+            "season": self.season,
             "parameters": begun.parameters,
             "device": begun.device,
             "threads": begun.threads,
