@@ -178,7 +178,9 @@ class Store:
             names = list(card.variates) if variates is None else variates
             chosen = [_position(card, name) for name in names]
             if not 0 < len(chosen) <= MAX_MARKS // 4:
-                raise UserError(f"{len(chosen):,} variates are chosen for the overview; choose 1 to {MAX_MARKS // 4:,}.")
+                raise UserError(
+                    f"{len(chosen):,} variates are chosen for the overview; choose 1 to {MAX_MARKS // 4:,}."
+                )
             first, last = self._span(cursor, card, start, stop)
             if first >= last:
                 return pd.DataFrame({"t": [], "variate": [], "value": []})

@@ -1,0 +1,397 @@
+"""From values as read to a series with a regular clock: order, duplicates, gaps, missing values, each with a finding.
+
+Arrays in, arrays and an ``Audit`` out; no files and no SQL. Whatever is changed here is said in the audit's repairs.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.data.card import Audit, Finding, Place
+from core.data.choice import Choice
+from core.errors import UserError
+
+SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
+FIRST_STAMP, LAST_STAMP = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND  # the years 1 to 9999
+PLACES = 5
+
+
+@dataclass
+class Raw:
+    """Values as read from a file, T rows. ``times`` int64: microseconds of the wall clock (or of UTC where ``absolute``),
+    or plain numbers where not ``clock``. ``origin`` is each row's number in the file, 0 for rows that are not in it."""
+
+    times: np.ndarray
+    values: np.ndarray
+    origin: np.ndarray
+    names: tuple[str, ...]
+    clock: bool
+    absolute: bool = True
+    findings: list[Finding] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
+    rejected: int = 0
+
+    def take(self, rows: np.ndarray) -> None:
+        self.times, self.values, self.origin = self.times[rows], self.values[rows], self.origin[rows]
+
+    def places(self, rows: np.ndarray, column: str = "") -> list[Place]:
+        return [
+            Place(row=int(self.origin[r]), column=column, text=_moment(self.times[r], self.clock))
+            for r in rows[:PLACES]
+        ]
+
+
+def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.ndarray, Audit]:
+    """Times (datetime64[us] in UTC, or int64), values (T x C float32) and the audit.
+
+    Raises UserError when fewer than two rows remain or a chosen column holds no number at all.
+    """
+    _no_infinities(raw)
+    by_day = raw.clock and len(raw.times) > 1 and np.median(np.abs(np.diff(raw.times))) >= DAY
+    if raw.clock and not raw.absolute and not by_day:
+        _to_utc(raw, choice.zone)  # before duplicates: the hour that comes twice in autumn is two hours
+    _sort(raw)
+    _one_row_a_stamp(raw, choice.duplicates)
+    if len(raw.times) < 2:
+        raise UserError(
+            f"Only {len(raw.times)} row with a readable, distinct time was found; a series needs at least 2. "
+            f"Check the time column, or choose no time column."
+        )
+    step = _regular(raw, choice.gaps, max_cells)
+    if raw.clock and not raw.absolute and by_day:
+        _to_utc(raw, choice.zone)  # after the grid: days stay days across a change of the clocks
+    _columns(raw)
+    _missing(raw, choice.fill)
+    times = raw.times.view("datetime64[us]") if raw.clock else raw.times
+    audit = Audit(
+        rows=len(times),
+        step=step,
+        start=_moment(raw.times[0], raw.clock),
+        end=_moment(raw.times[-1], raw.clock),
+        findings=raw.findings,
+        repairs=raw.repairs,
+        rejected=raw.rejected,
+    )
+    return times, np.ascontiguousarray(raw.values), audit
+
+
+def _no_infinities(raw: Raw) -> None:
+    infinite = np.isinf(raw.values)
+    count = int(infinite.sum())
+    if count:
+        rows, columns = np.nonzero(infinite)
+        places = [
+            Place(row=int(raw.origin[r]), column=raw.names[c], text=str(raw.values[r, c]))
+            for r, c in zip(rows[:PLACES], columns[:PLACES], strict=True)
+        ]
+        where = f"Row {places[0].row:,}, column {places[0].column}"
+        raw.findings.append(
+            Finding(
+                kind="infinite",
+                count=count,
+                places=places,
+                sentence=f"{where}: an infinite value, or one too large to store. {_many(count, 'such cell')}, now missing.",
+                remedies=["Fill missing values.", "Correct the file."],
+            )
+        )
+        raw.repairs.append(f"{_many(count, 'infinite value')} became missing.")
+    if count or np.isnan(raw.values).any():
+        raw.values[~np.isfinite(raw.values)] = np.nan  # one bit pattern for missing, so that fingerprints agree
+
+
+def _to_utc(raw: Raw, zone: str) -> None:
+    """Wall-clock times of a zone to UTC; hours that do not exist move forward, hours that come twice are told apart
+    by their order where that is possible."""
+    raw.absolute = True
+    if zone == "UTC":
+        return
+    import pandas as pd
+
+    stamps = pd.DatetimeIndex(raw.times.view("datetime64[us]"))
+    skipped = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="NaT").isna()
+    late = False
+    try:
+        there = stamps.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
+    except ValueError:
+        late = True
+        there = stamps.tz_localize(zone, ambiguous=np.zeros(len(stamps), bool), nonexistent="shift_forward")
+    count = int(skipped.sum())
+    if count:
+        rows = np.flatnonzero(skipped)
+        sentence = f"{_many(count, 'time')} {'does' if count == 1 else 'do'} not exist in {zone} (clocks go forward); moved to the next hour."
+        raw.findings.append(Finding(kind="zone", count=count, places=raw.places(rows), sentence=sentence))
+        raw.repairs.append(sentence)
+    if late:
+        other = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="shift_forward")
+        twice = np.flatnonzero(np.asarray(other != there))
+        sentence = (
+            f"{_many(len(twice), 'time')} may be either of two hours in {zone} (clocks go back); read as the second."
+        )
+        raw.findings.append(Finding(kind="zone", count=len(twice), places=raw.places(twice), sentence=sentence))
+        raw.repairs.append(sentence)
+    raw.times = there.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy().view(np.int64).copy()
+
+
+def _sort(raw: Raw) -> None:
+    back = np.flatnonzero(np.diff(raw.times) < 0) + 1
+    if not len(back):
+        return
+    raw.findings.append(
+        Finding(
+            kind="order",
+            count=len(back),
+            places=raw.places(back),
+            sentence=f"{_many(len(back), 'row')} {'is' if len(back) == 1 else 'are'} earlier than the row before, the first "
+            f"in row {raw.origin[back[0]]:,}. All rows were sorted by time.",
+        )
+    )
+    raw.repairs.append("Rows were sorted by time.")
+    raw.take(np.argsort(raw.times, kind="stable"))
+
+
+def _one_row_a_stamp(raw: Raw, rule: str) -> None:
+    again = np.flatnonzero(np.diff(raw.times) == 0) + 1
+    if not len(again):
+        return
+    done = {"mean": "their mean was kept", "first": "the first was kept", "last": "the last was kept"}[rule]
+    raw.findings.append(
+        Finding(
+            kind="duplicates",
+            count=len(again),
+            places=raw.places(again),
+            sentence=f"{_many(len(again), 'row')} {'repeats' if len(again) == 1 else 'repeat'} the time of another, the first at "
+            f"{_moment(raw.times[again[0]], raw.clock)}; of rows with one time, {done}.",
+            remedies=["Keep the mean.", "Keep the first.", "Keep the last."],
+        )
+    )
+    raw.repairs.append(f"{_many(len(again), 'row')} with a repeated time: {done}.")
+    starts = np.flatnonzero(np.r_[True, np.diff(raw.times) != 0])
+    if rule == "mean":
+        known = ~np.isnan(raw.values)
+        total = np.add.reduceat(np.where(known, raw.values, 0).astype(np.float64), starts, axis=0)
+        count = np.add.reduceat(known.astype(np.int64), starts, axis=0)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        raw.take(starts)
+        raw.values = mean
+    else:
+        raw.take(starts if rule == "first" else np.r_[starts[1:] - 1, len(raw.times) - 1])
+
+
+def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
+    """Insert rows where steps are missing; the step in words."""
+    months = _months(raw.times) if raw.clock else None
+    clock = raw.times if months is None else months
+    distance = np.diff(clock)
+    step = int(np.median(distance))
+    if len(distance) % 2 == 0 and step not in (distance.min(), distance.max()):
+        step = int(np.partition(distance, len(distance) // 2)[len(distance) // 2])  # a step that occurs
+    steps = np.maximum(np.rint(distance / step).astype(np.int64), 1)
+    words = step_words(step, raw.clock, months is not None)
+    off = np.abs(distance - steps * step) > 0.01 * step
+    irregular = int(off.sum())
+    if irregular:
+        rows = np.flatnonzero(off) + 1
+        raw.findings.append(
+            Finding(
+                kind="irregular",
+                count=irregular,
+                places=raw.places(rows),
+                sentence=f"{irregular:,} of {len(distance):,} steps are not {words} long, the first before "
+                f"{_moment(raw.times[rows[0]], raw.clock)}. The times were kept; models see equal steps.",
+                remedies=["Bring the data to one step before uploading."],
+            )
+        )
+    missing = int((steps - 1).sum())
+    if not missing:
+        return words
+    holes = np.flatnonzero(steps > 1)
+    longest = holes[np.argmax(steps[holes])]
+    found = (
+        f"{_many(len(holes), 'gap')}, together {_many(missing, 'missing step')} of {words}; the longest, "
+        f"{_many(int(steps[longest]) - 1, 'step')}, after {_moment(raw.times[longest], raw.clock)}."
+    )
+    rows = len(raw.times) + missing
+    if gaps == "keep":
+        done, insert = "The rows were kept as they are; models see equal steps.", False
+    elif irregular > 0.1 * len(distance):
+        done, insert = "Nothing was inserted, because the steps are too irregular to say where.", False
+    elif missing > 10 * len(raw.times) + 1_000 or rows * len(raw.names) > max_cells:
+        done, insert = (
+            "Nothing was inserted, because the gaps are far longer than the data; check the times there.",
+            False,
+        )
+    else:
+        done, insert = f"{_many(missing, 'row')} without values {'was' if missing == 1 else 'were'} inserted.", True
+    raw.findings.append(
+        Finding(
+            kind="gaps",
+            count=missing,
+            places=raw.places(holes + 1),
+            sentence=f"{found} {done}",
+            remedies=["Insert rows without values.", "Keep the rows as they are.", "Fill missing values."],
+        )
+    )
+    if insert:
+        raw.repairs.append(f"{_many(missing, 'row')} without values inserted, so that every step is {words}.")
+        _insert(raw, steps, months)
+    return words
+
+
+def _insert(raw: Raw, steps: np.ndarray, months: np.ndarray | None) -> None:
+    at = np.r_[0, np.cumsum(steps)]
+    before = np.repeat(np.arange(len(steps)), steps)  # the row that each new step, the last apart, follows
+    inside = np.arange(at[-1]) - at[before]
+    if months is None:
+        times = raw.times[before] + inside * np.diff(raw.times)[before] // steps[before]
+    else:
+        month = months[before] + inside * (np.diff(months)[before] // steps[before])
+        times = _stamps(month, raw.times)
+    values = np.full((at[-1] + 1, raw.values.shape[1]), np.nan, np.float32)
+    values[at] = raw.values
+    origin = np.zeros(at[-1] + 1, np.int64)
+    origin[at] = raw.origin
+    raw.times, raw.values, raw.origin = np.r_[times, raw.times[-1]], values, origin
+
+
+def _months(times: np.ndarray) -> np.ndarray | None:
+    """Months since 1970 where every stamp lies on the same day and time of its month, or on its last day; else None."""
+    if not 28 * DAY <= np.median(np.diff(times)) <= 366 * 10 * DAY:
+        return None
+    stamps = times.view("datetime64[us]")
+    for shift in (np.timedelta64(0, "D"), np.timedelta64(1, "D")):
+        month = (stamps + shift).astype("datetime64[M]")
+        offset = (stamps + shift) - month.astype("datetime64[us]")
+        if (offset == offset[0]).all():
+            return month.astype(np.int64)
+    return None
+
+
+def _stamps(months: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Stamps of these months, on the day and time that ``like`` has."""
+    stamps = like.view("datetime64[us]")
+    first = stamps.astype("datetime64[M]")
+    offset = stamps - first.astype("datetime64[us]")
+    starts = months.astype("datetime64[M]")
+    if (offset == offset[0]).all():
+        return (starts.astype("datetime64[us]") + offset[0]).view(np.int64)
+    day = np.timedelta64(1, "D")
+    last = (stamps[:1] + day) - (stamps[:1] + day).astype("datetime64[M]").astype("datetime64[us]") - day
+    return (starts.astype("datetime64[us]") + last[0]).view(np.int64)
+
+
+def _columns(raw: Raw) -> None:
+    """Columns that never change, or whose changes are finer than the stored numbers."""
+    with np.errstate(all="ignore"):
+        low, high = np.fmin.reduce(raw.values, axis=0), np.fmax.reduce(raw.values, axis=0)
+    empty = [name for name, value in zip(raw.names, low, strict=True) if np.isnan(value)]
+    if empty:
+        raise UserError(
+            f"Column {empty[0]} holds no number in any row. Leave it out, or choose another decimal mark for the file."
+        )
+    constant = [name for name, a, b in zip(raw.names, low, high, strict=True) if a == b]
+    if constant:
+        raw.findings.append(
+            Finding(
+                kind="constant",
+                count=len(constant),
+                places=[Place(row=0, column=name) for name in constant[:PLACES]],
+                sentence=f"{_many(len(constant), 'column')} never {'changes' if len(constant) == 1 else 'change'}: "
+                f"{', '.join(constant[:PLACES])}. Nothing can be learned from a constant.",
+                remedies=["Leave it out."],
+            )
+        )
+    size = np.fmax(np.abs(low), np.abs(high))
+    coarse = [
+        n for n, s, a, b in zip(raw.names, size, low, high, strict=True) if b > a and np.spacing(s) > (b - a) / 500
+    ]
+    if coarse:
+        raw.findings.append(
+            Finding(
+                kind="precision",
+                count=len(coarse),
+                places=[Place(row=0, column=name) for name in coarse[:PLACES]],
+                sentence=f"{coarse[0]} varies little around very large numbers; stored with seven digits, its changes "
+                f"are rounded.",
+                remedies=["Subtract a constant from it before uploading."],
+            )
+        )
+
+
+def _missing(raw: Raw, fill: str) -> None:
+    missing = np.isnan(raw.values)
+    per_column = missing.sum(axis=0)
+    count = int(per_column.sum())
+    if not count:
+        return
+    worst = int(np.argmax(per_column))
+    sentence = (
+        f"{_many(count, 'value')} {'is' if count == 1 else 'are'} missing in {_many(int((per_column > 0).sum()), 'column')}; "
+        f"most in {raw.names[worst]} ({per_column[worst]:,} of {len(raw.values):,})."
+    )
+    done = {
+        "keep": "They stay missing.",
+        "linear": "They were filled linearly.",
+        "forward": "They repeat the last value.",
+    }
+    rows = np.flatnonzero(missing[:, worst])
+    raw.findings.append(
+        Finding(
+            kind="missing",
+            count=count,
+            places=raw.places(rows, raw.names[worst]),
+            sentence=f"{sentence} {done[fill]}",
+            remedies=["Keep them missing.", "Fill linearly.", "Repeat the last value."],
+        )
+    )
+    if fill == "keep":
+        return
+    edge = 0
+    for c in np.flatnonzero(per_column):
+        column, gone = raw.values[:, c], missing[:, c]
+        known = np.flatnonzero(~gone)
+        edge += int(known[0]) + (len(column) - 1 - int(known[-1]) if fill == "linear" else 0)
+        if fill == "linear":
+            column[gone] = np.interp(np.flatnonzero(gone), known, column[known])
+        else:
+            last = np.maximum.accumulate(np.where(gone, known[0], np.arange(len(column))))
+            column[gone] = column[last[gone]]
+    how = "linear between neighbours" if fill == "linear" else "the last value before"
+    ends = f"; {_many(edge, 'value')} at an end took the nearest" if edge else ""
+    raw.repairs.append(f"{_many(count, 'missing value')} filled: {how}{ends}.")
+
+
+def step_words(step: float, clock: bool, months: bool = False) -> str:
+    """A step in words; microseconds, months, or plain numbers.
+
+    >>> step_words(3_600_000_000, True), step_words(900_000_000, True), step_words(3, True, months=True)
+    ('1 hour', '15 minutes', '3 months')
+    """
+    if months:
+        return _many(int(step) // 12, "year") if step % 12 == 0 else _many(int(step), "month")
+    if not clock:
+        return "1 row" if step == 1 else f"{step:,} in the index"
+    for unit, size in (("day", DAY), ("hour", HOUR), ("minute", 60 * SECOND), ("second", SECOND)):
+        if step >= size and step % size == 0:
+            return _many(int(step // size), unit)
+    for unit, size in (
+        ("day", DAY),
+        ("hour", HOUR),
+        ("minute", 60 * SECOND),
+        ("second", SECOND),
+        ("millisecond", 1_000),
+    ):
+        if step >= size:
+            return f"{step / size:.4g} {unit}s"
+    return _many(int(step), "microsecond")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _moment(time: int, clock: bool) -> str:
+    """A stamp as text: ISO without needless zeros, or the index."""
+    if not clock:
+        return str(int(time))
+    text = str(np.datetime64(int(time), "us"))
+    return text.removesuffix(".000000").replace("T", " ")

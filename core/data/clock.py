@@ -1,0 +1,179 @@
+"""How the texts of a time column are read: which of a few known formats they follow, as an SQL expression.
+
+Formats are recognised by shape, never by trying: ``01/02/2020`` has two readings and this module says so instead of
+picking one. Sorting, gaps and zones are the audit's work.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+HINTS = re.compile(
+    r"(?i)(^|[^a-z])(date|time|datetime|timestamp|stamp|ts|ds|day|month|year|week|hour|period|datum|zeit|fecha|heure)"
+    r"($|[^a-z])|date|time"
+)
+TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
+OFFSET = r":\d\d(\.\d+)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+CLOCK = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?)?"
+MONTH = r"[A-Za-z]{3,9}\.?"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """One way to read a column of times. ``label`` is for people; ``two_readings``: day and month are ambiguous by shape."""
+
+    kind: str
+    label: str
+    formats: tuple[str, ...] = ()
+    offset: bool = False
+    separator: str = ""
+
+    @property
+    def two_readings(self) -> bool:
+        return self.kind == "slash"
+
+    @property
+    def is_index(self) -> bool:
+        """Numbers without a calendar."""
+        return self.kind == "integer"
+
+    def read_as(self, day_first: bool) -> "Clock":
+        """The clock of a ``two_readings`` column once somebody said which."""
+        if not self.two_readings:
+            return self
+        year = self.formats[0]
+        date = ("%d", "%m") if day_first else ("%m", "%d")
+        stem = self.separator.join((*date, year))
+        label = "day/month/year" if day_first else "month/day/year"
+        return Clock("formats", label, tuple(stem + time for time in TIMES))
+
+    def sql(self, column: str) -> str:
+        """SQL that turns the text (or number) in ``column`` into microseconds since 1970, or the integer itself; NULL
+        where it does not fit."""
+        text = f"trim({column}::VARCHAR)"
+        number = f"try_cast({column} AS DOUBLE)"
+        scale = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1, "epoch_ns": 1e-3}.get(self.kind)
+        if scale is not None:
+            exact = f"try_cast({column} AS HUGEINT)"
+            fine = f"{exact} * {int(scale)}" if scale >= 1 else f"{exact} // 1000"
+            return f"try_cast(CASE WHEN {exact} = {number} THEN {fine} ELSE round({number} * {scale}) END AS BIGINT)"
+        if self.kind == "integer":
+            return f"CASE WHEN {number} = round({number}) THEN try_cast({number} AS BIGINT) END"
+        if self.kind == "typed":
+            return f"epoch_us({column}::TIMESTAMP)" if not self.offset else f"epoch_us({column})"
+        if self.kind == "quarter":
+            month = f"((try_cast(right({text}, 1) AS INTEGER) - 1) * 3 + 1)"
+            return f"epoch_us(try_cast(left({text}, 4) || '-' || {month} || '-01' AS TIMESTAMP))"
+        if self.kind == "iso":
+            # A stamp with an offset in a column without them (or the reverse) is not readable: no silent mix of zones.
+            plain = f"replace({text}, '/', '-')"
+            if self.offset:
+                return (
+                    f"CASE WHEN regexp_matches({text}, '{OFFSET}') THEN epoch_us(try_cast({plain} AS TIMESTAMPTZ)) END"
+                )
+            return f"CASE WHEN NOT regexp_matches({text}, '{OFFSET}') THEN epoch_us(try_cast({plain} AS TIMESTAMP)) END"
+        formats = ", ".join("'" + f.replace("'", "''") + "'" for f in self.formats)
+        return f"epoch_us(try_strptime({text}, [{formats}])::TIMESTAMP)"
+
+
+def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
+    """The clock that at least nine in ten non-empty texts follow, or None.
+
+    Bare numbers count as times only in a column named like one (``hinted``) or in the ``first`` column when they rise.
+    """
+    filled = [t.strip() for t in texts if t.strip()]
+    if not filled:
+        return None
+
+    def most(pattern: str) -> bool:
+        return sum(re.fullmatch(pattern, t) is not None for t in filled) >= 0.9 * len(filled)
+
+    if most(
+        r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK.replace("( ?[AaPp][Mm])?", "") + r"\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)?"
+    ):
+        offset = sum(re.search(OFFSET, t) is not None for t in filled) > len(filled) / 2
+        return Clock("iso", "ISO dates and times with an offset" if offset else "ISO dates and times", offset=offset)
+    if most(r"\d{4}([-/.])\d{1,2}\1\d{1,2}" + CLOCK):
+        mark = filled[0][4]
+        return Clock("formats", "year, month, day", tuple(f"%Y{mark}%m{mark}%d{time}" for time in TIMES))
+    for mark in "/.-":
+        for year, digits in (("%Y", r"\d{4}"), ("%y", r"\d{2}")):
+            if most(rf"\d{{1,2}}{re.escape(mark)}\d{{1,2}}{re.escape(mark)}{digits}" + CLOCK):
+                return Clock("slash", "day and month as numbers", (year,), separator=mark)
+    if most(rf"\d{{1,2}}[ -]{MONTH}[ -]\d{{2,4}}{CLOCK}"):
+        stems = [f"%d{m}{name}{m}{year}" for m in " -" for name in ("%B", "%b") for year in ("%Y", "%y")]
+        return Clock("formats", "day, month name, year", tuple(s + time for s in stems for time in TIMES[:3]))
+    if most(rf"{MONTH} \d{{1,2}},? \d{{4}}{CLOCK}"):
+        stems = [f"{name} %d{comma} %Y" for name in ("%B", "%b") for comma in (",", "")]
+        return Clock("formats", "month name, day, year", tuple(s + time for s in stems for time in TIMES))
+    if most(rf"{MONTH}[ -]\d{{4}}"):
+        return Clock("formats", "month name, year", tuple(f"{n}{m}%Y" for n in ("%B", "%b") for m in " -"))
+    if most(r"\d{4}[-/]\d{1,2}"):
+        return Clock("formats", "year and month", ("%Y-%m", "%Y/%m"))
+    if most(r"\d{4}[- ]?[Qq][1-4]"):
+        return Clock("quarter", "year and quarter")
+    return _of_numbers(filled, hinted, first)
+
+
+def _of_numbers(filled: list[str], hinted: bool, first: bool) -> Clock | None:
+    numbers = []
+    for text in filled:
+        if re.fullmatch(r"[+-]?\d{1,20}(\.\d+)?", text):
+            numbers.append(float(text))
+    if len(numbers) < 0.9 * len(filled):
+        return None
+    rising = sum(b > a for a, b in zip(numbers, numbers[1:], strict=False)) >= 0.9 * (len(numbers) - 1)
+    if not (hinted or (first and rising and len(numbers) > 1)):
+        return None
+    return of_numbers(numbers)
+
+
+def of_numbers(numbers: list[float]) -> Clock | None:
+    """The clock of bare numbers by their size: a compact date, a year, seconds to nanoseconds since 1970, an index."""
+    middle = sorted(numbers)[len(numbers) // 2]
+    if all(n == int(n) for n in numbers):
+        if all(_compact(int(n)) for n in numbers):
+            return Clock("formats", "dates as YYYYMMDD", ("%Y%m%d",))
+        if len(set(numbers)) > 1 and all(1000 <= n <= 2200 for n in numbers):
+            return Clock("formats", "years", ("%Y",))
+    for kind, low, label in (
+        ("epoch_ns", 1e17, "nanoseconds"),
+        ("epoch_us", 1e14, "microseconds"),
+        ("epoch_ms", 1e11, "milliseconds"),
+        ("epoch_s", 1e8, "seconds"),
+    ):
+        if low <= middle < low * (1e3 if kind != "epoch_ns" else 1e2):
+            return Clock(kind, f"{label} since 1970")
+    return Clock("integer", "whole numbers, no calendar") if all(n == int(n) for n in numbers) else None
+
+
+def _compact(number: int) -> bool:
+    return 1800_01_01 <= number <= 2200_12_31 and 1 <= number // 100 % 100 <= 12 and 1 <= number % 100 <= 31
+
+
+def settled_order(first_max: int, second_max: int) -> bool | None:
+    """Day first or not, where the values themselves leave one reading; None where both remain."""
+    if first_max > 12 >= second_max:
+        return True
+    if second_max > 12 >= first_max:
+        return False
+    return None
+
+
+def readings(clock: Clock, texts: list[str]) -> dict[str, list[str]]:
+    """The same texts read both ways, spelled out: ``{"day first": ["1 February 2020", ...], "month first": [...]}``."""
+    found = {}
+    for name, day_first in (("day first", True), ("month first", False)):
+        found[name] = [_spell(text, clock.read_as(day_first).formats) for text in texts]
+    return found
+
+
+def _spell(text: str, formats: tuple[str, ...]) -> str:
+    for each in formats:
+        try:
+            when = datetime.strptime(" ".join(text.replace("T", " ").split()), each)  # noqa: DTZ007 (shown as written)
+        except ValueError:
+            continue
+        clock = f" {when:%H:%M}" if (when.hour or when.minute) else ""
+        return f"{when.day} {when:%B} {when.year}{clock}"
+    return "not a date"
