@@ -450,9 +450,7 @@ def attention_maps(m: int, grid: Grid, found: dict[str, Tensor], lookback: int) 
     steps = grid.factor * grid.patch
     spans = np.array([(j * steps, min((j + 1) * steps, lookback)) for j in range(P)])
     axis = Axis("time", spans)
-    patch = AttentionMap(
-        "patch", array(found["patch"]), axis, axis, scale=m, carried=array(found["patch_carried"]), real=np.ones(P, bool)
-    )
+    patch = AttentionMap("patch", array(found["patch"]), axis, axis, scale=m, carried=array(found["patch_carried"]))
     points = np.array([(i * grid.factor, (i + 1) * grid.factor) for i in range(grid.points)])
     local = np.zeros((B, grid.padded, grid.padded), np.float32)
     blocks = array(found["local"]).reshape(B, P, grid.patch, grid.patch)
@@ -460,10 +458,11 @@ def attention_maps(m: int, grid: Grid, found: dict[str, Tensor], lookback: int) 
         inside = slice(j * grid.patch, (j + 1) * grid.patch)
         local[:, inside, inside] = blocks[:, j]
     carried = array(found["local_carried"]).reshape(B, -1)
-    fine = Axis("time", points)
-    real = np.ones(grid.points, bool)
-    cut = slice(0, grid.points)
-    return [patch, AttentionMap("local", local[:, cut, cut], fine, fine, scale=m, carried=carried[:, cut], real=real)]
+    # what fills the last patch repeats the last point: its weight belongs to that point
+    last = grid.points - 1
+    local[:, :, last] = local[:, :, last:].sum(-1)
+    cut, fine = slice(0, grid.points), Axis("time", points)
+    return [patch, AttentionMap("local", local[:, cut, cut], fine, fine, scale=m, carried=carried[:, cut])]
 
 
 def position_code(length: int, variates: int) -> Tensor:

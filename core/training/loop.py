@@ -3,6 +3,7 @@
 Shape suffixes: B batch, H horizon, K targets.
 """
 
+import copy
 import math
 import time
 from collections.abc import Generator, Iterator
@@ -180,7 +181,7 @@ class TrainingState:
         if not self.average:
             return self.model.eval()
         if self._evaluated is None:
-            self._evaluated = type(self.model)(self.model.config, self.model.shape).to(self.device).eval()
+            self._evaluated = copy.deepcopy(self.model).eval()  # a new model would draw random numbers
         self._evaluated.load_state_dict(self.model.state_dict())
         with torch.no_grad():
             for mine, averaged in zip(self._evaluated.parameters(), self.average, strict=True):

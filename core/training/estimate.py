@@ -1,0 +1,72 @@
+"""What a training will cost on this machine, measured with a few real steps before anybody presses Train."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from core.models.contract import Forecaster
+from core.training.device import resolve_device, resolve_threads
+from core.training.loop import make_model
+from core.training.spec import Spec
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``memory_mb`` is that of weights, optimizer, data and one step's activations; ``seconds`` of all epochs, early
+    stopping aside. Both are rough: the machine does other things too."""
+
+    parameters: int
+    memory_mb: float
+    seconds: float
+    seconds_per_step: float
+    steps: int
+
+
+def estimate(spec: Spec, rows: int) -> Estimate:
+    """Builds the model and times a few steps on random windows of the right shape.
+
+    ``rows`` is the length of the series. Raises UserError where the spec cannot work.
+    """
+    model, device = make_model(spec), resolve_device(spec.device)
+    parameters = sum(p.numel() for p in model.parameters())
+    windows = max(min(spec.split.train, rows) - spec.lookback - spec.horizon + 1, 1)
+    steps = math.ceil(windows / spec.recipe.batch_size)
+    batch = min(spec.recipe.batch_size, windows)
+    before = torch.get_num_threads()
+    torch.set_num_threads(resolve_threads(spec.threads))
+    try:
+        seconds, saved = time_steps(model.to(device).train(), batch, spec)
+    finally:
+        torch.set_num_threads(before)
+    # one evaluation of a window costs about a third of its training step
+    validation = (spec.split.validation - spec.split.train) / 3
+    total = seconds * steps * (1 + validation / windows) * spec.recipe.epochs
+    fixed = 4 * (parameters * 6 + rows * len(spec.columns) * 2)
+    return Estimate(parameters, (fixed + saved) / 2**20, total, seconds, steps)
+
+
+def time_steps(model: Forecaster, batch: int, spec: Spec) -> tuple[float, int]:
+    """The fastest of a few steps in seconds, and the bytes that autograd keeps for one."""
+    x_BLC = torch.randn(batch, spec.lookback, len(spec.columns), device=next(model.parameters()).device)
+    kept = 0
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    fastest = math.inf
+    for step in range(STEPS):
+        begun = time.perf_counter()
+        if step == 0:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                loss = model(x_BLC).square().mean()
+        else:
+            loss = model(x_BLC).square().mean()
+        loss.backward()
+        fastest = min(fastest, time.perf_counter() - begun)
+    return fastest, kept

@@ -1,0 +1,122 @@
+"""Training learns, can be closed at any event, resumes where it was, and repeats itself with the same seed."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.series import Series
+from core.errors import UserError
+from core.training.events import Cancelled, Checkpointed, EpochDone, Finished, Progress, Started, from_json
+from core.training.loop import TrainingState, make_model, train
+from core.training.spec import Recipe
+
+
+def last_weights(events):
+    return [e.weights for e in events if isinstance(e, Checkpointed) and e.weights is not None][-1]
+
+
+def test_learns_a_wave_and_tells_what_happened(waves, small_spec):
+    spec = small_spec(waves, recipe=Recipe(name="test", epochs=6, batch_size=32, learning_rate=5e-3, patience=6))
+    events = list(train(spec, waves))
+    assert isinstance(events[0], Started) and isinstance(events[-1], Finished)
+    epochs = [e for e in events if isinstance(e, EpochDone)]
+    assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5, 6]
+    assert epochs[-1].validation_loss < epochs[0].validation_loss * 0.8
+    assert len(epochs[-1].scale_weights) == 3
+    assert len(epochs[-1].example["forecast"]) == spec.horizon
+    best = min(epochs, key=lambda e: e.validation_loss)
+    assert events[-1].best_epoch == best.epoch
+
+
+def test_the_same_seed_gives_the_same_weights(waves, small_spec):
+    one, other, different = (last_weights(train(small_spec(waves, seed=s), waves)) for s in (1, 1, 2))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    assert not all(torch.equal(one[k], different[k]) for k in one)
+
+
+def test_resume_ends_where_an_unbroken_training_ends(waves, small_spec):
+    """A killed worker must cost time, not accuracy: weights, moments, average, schedule and random order all continue."""
+    spec = small_spec(waves, recipe=Recipe(name="test", epochs=4, batch_size=64, patience=4))
+    unbroken = last_weights(train(spec, waves))
+    saved = None
+    for event in train(spec, waves):
+        if isinstance(event, Checkpointed) and event.epoch == 2:
+            saved = event.resume
+            break
+    resumed = list(train(spec, waves, saved))
+    assert isinstance(resumed[0], Started) and resumed[0].resumed_from == 2
+    assert [e.epoch for e in resumed if isinstance(e, EpochDone)] == [3, 4]
+    weights = last_weights(resumed)
+    assert all(torch.equal(weights[k], unbroken[k]) for k in unbroken)
+
+
+def test_closing_the_generator_ends_it(waves, small_spec):
+    running = train(small_spec(waves), waves)
+    next(running)
+    running.close()
+    with pytest.raises(StopIteration):
+        next(running)
+
+
+def test_stops_early_when_validation_no_longer_improves(waves, small_spec):
+    recipe = Recipe(name="test", epochs=50, batch_size=64, learning_rate=0.5, schedule="constant", patience=2, ema=0)
+    last = list(train(small_spec(waves, recipe=recipe), waves))[-1]
+    assert last.stopped_early and last.epochs_run < 50
+    assert last.epochs_run - last.best_epoch == 2
+
+
+def test_published_schedule_halves_every_epoch_from_the_second(waves, small_spec):
+    recipe = Recipe(name="test", schedule="halving", warmup=0, learning_rate=1e-4, batch_size=64, epochs=4)
+    state = TrainingState(make_model(small_spec(waves)), recipe, 130, "cpu")
+    rates = []
+    for epoch in range(4):
+        state.steps = epoch * state.batches
+        rates.append(state.learning_rate())
+    assert rates == [1e-4, 0.5e-4, 0.25e-4, 0.125e-4]
+
+
+def test_only_targets_are_forecast_and_scored(waves, small_spec):
+    spec = small_spec(waves, variates=waves.variates[:2], targets=(waves.variates[2],))
+    assert spec.withheld == (2,) and spec.target_index == (2,)
+    events = list(train(spec, waves))
+    example = next(e for e in events if isinstance(e, EpochDone)).example
+    assert example["target"] == waves.variates[2]
+    assert not np.any(example["lookback"])
+
+
+def test_too_few_rows_are_refused_with_what_would_work(small_spec, waves):
+    spec = small_spec(waves, lookback=300, horizon=96)
+    with pytest.raises(UserError, match=r"nearest that works: look-back \d+"):
+        next(train(spec, waves))
+
+
+def test_missing_values_are_refused_with_their_place(small_spec, waves):
+    values = waves.values.copy()
+    values[41, 1] = np.nan
+    holed = Series(waves.name, waves.times, values, waves.variates)
+    with pytest.raises(UserError, match="'load b' has 1 missing .* row 42"):
+        next(train(small_spec(waves), holed))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_exploding_loss_is_told_in_words(waves, small_spec):
+    recipe = Recipe(name="test", optimizer="adam", learning_rate=1.0, epochs=30, batch_size=8, ema=0, clip=0, warmup=0)
+    values = waves.values * 1e30
+    with pytest.raises(UserError, match="learning rate"):
+        huge = Series(waves.name, waves.times, values, waves.variates)
+        state = list(train(small_spec(huge, recipe=recipe.model_copy(update={"schedule": "constant"})), nan_after(huge)))
+        assert state
+
+
+def nan_after(series: Series) -> Series:
+    """Finite values whose squares are not: what overflows in float32."""
+    values = series.values.copy()
+    values[281:320] = 3e38
+    return Series(series.name, series.times, values, series.variates)
+
+
+def test_events_survive_their_file():
+    for event in (Progress(1.0, 1, 2, 3, 0.5, 100.0), Cancelled(2.0, 3, 2), Checkpointed(1.0, 2, 0.5, {}, {})):
+        assert from_json(event.to_json()) == event
+    with pytest.raises(ValueError):
+        from_json('{"kind": "epo')
