@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import UserError
-from core.training.spec import PRESETS, Recipe, Spec, Split
+from core.training.spec import PRESETS, Preset, Recipe, Spec, Split
 from core.ui import boot, forms, live, resources, state, theme, widgets
 from core.ui.charts.scales_picture import scales_picture
 
@@ -89,7 +89,8 @@ def show_form() -> None:
     picture, controls = st.columns([2.4, 1], gap="large")
     with controls:
         ids = list(cards)
-        at = ids.index(state.get("dataset")) if state.get("dataset") in ids else 0
+        wanted = state.get("dataset")
+        at = ids.index(wanted) if wanted in ids else 0
         dataset = (
             st.selectbox("Dataset", ids, index=at, format_func=lambda i: cards[i].name, key="train-dataset") or ids[at]
         )
@@ -184,7 +185,7 @@ def show_form() -> None:
         _load(dataset, series)
 
 
-def _recipe(preset: str, model: str) -> Recipe:
+def _recipe(preset: Preset, model: str) -> Recipe:
     from core.training.recipes import preset as recipe
 
     return recipe(preset, model)

@@ -22,15 +22,15 @@ POLL_LIST, POLL_JOB = 2.0, 1.0  # seconds
 
 def side_bar() -> None:
     """The live jobs: name, progress, time left, each a way back to its page."""
-    busy = tuple(job.id for job in resources.jobs().active())
-    with st.sidebar:
-        st.fragment(_jobs, run_every=POLL_LIST if busy else None)(busy, "side")
+    if busy := tuple(job.id for job in resources.jobs().active()):
+        with st.sidebar:
+            st.fragment(_jobs, run_every=POLL_LIST)(busy, "side")
 
 
 def cards() -> None:
     """The same jobs as cards in the page."""
-    busy = tuple(job.id for job in resources.jobs().active())
-    st.fragment(_jobs, run_every=POLL_LIST if busy else None)(busy, "card")
+    if busy := tuple(job.id for job in resources.jobs().active()):
+        st.fragment(_jobs, run_every=POLL_LIST)(busy, "card")
 
 
 def _jobs(known: tuple[str, ...], where: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import UserError
-from core.settings import settings
+from core.settings import Settings, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.jobs.queue import Jobs
     from core.store.store import Store
 
-_KEPT = settings().cached_models  # the bound must be known when the cache is declared
+_KEPT = Settings().cached_models  # the bound must be known when the cache is declared
 _SERIES = 4
 
 

@@ -12,11 +12,12 @@ import altair as alt
 import streamlit as st
 
 Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
+Picture = alt.LayerChart | alt.FacetChart  # what layering returns
 
 
 @dataclass(frozen=True)
 class Colors:
-    """One appearance. Every colour is a hex string; ``scales`` are the ends of the ramp, fine then coarse."""
+    """One appearance. Every colour is a hex string; ``scales`` are stops of the ramp, fine to coarse."""
 
     ground: str
     panel: str
@@ -28,7 +29,7 @@ class Colors:
     baseline: str
     truth: str
     warning: str
-    scales: tuple[str, str]
+    scales: tuple[str, ...]
     variates: tuple[str, ...]
 
 
@@ -44,7 +45,7 @@ COLORS = {
         baseline="#767C80",
         truth="#C98A00",
         warning="#A3440A",
-        scales=("#083A47", "#97CBD6"),
+        scales=("#083A47", "#0B6E83", "#4BA3B8", "#97CBD6"),
         variates=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7F00", "#1C1F22"),
     ),
     "dark": Colors(
@@ -58,7 +59,7 @@ COLORS = {
         baseline="#8E979D",
         truth="#C98A00",
         warning="#F0955A",
-        scales=("#2F8A9E", "#D3EFF5"),
+        scales=("#2F8A9E", "#58B9CC", "#93D3E0", "#D3EFF5"),
         variates=("#56B4E9", "#E8833A", "#2FC295", "#CC79A7", "#E69F00", "#A9D8F4", "#F0E442", "#E7EAEB"),
     ),
 }
@@ -79,11 +80,14 @@ def colors() -> Colors:
 
 def palette(scales: int, of: Colors | None = None) -> list[str]:
     """One colour per scale, fine to coarse, from dark to light along one hue; the same on every page."""
-    ends = (of or colors()).scales
-    first, last = (tuple(int(end[i : i + 2], 16) for i in (1, 3, 5)) for end in ends)
-    share = [m / max(scales - 1, 1) for m in range(scales)]
-    mix = [[round(a + (b - a) * s**0.85) for a, b in zip(first, last, strict=True)] for s in share]
-    return ["#" + "".join(f"{part:02X}" for part in rgb) for rgb in mix]
+    stops = [tuple(int(stop[i : i + 2], 16) for i in (1, 3, 5)) for stop in (of or colors()).scales]
+    found = []
+    for m in range(scales):
+        at = m / max(scales - 1, 1) * (len(stops) - 1)
+        left = min(int(at), len(stops) - 2)
+        mix = (round(a + (b - a) * (at - left)) for a, b in zip(stops[left], stops[left + 1], strict=True))
+        found.append("#" + "".join(f"{part:02X}" for part in mix))
+    return found
 
 
 def variate_color(position: int, of: Colors | None = None) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.training.events import EpochDone
 from core.ui.charts.scales_picture import scale_name
-from core.ui.theme import Colors, palette, style
+from core.ui.theme import Colors, Picture, palette, style
 
 
 def losses(epochs: Sequence[EpochDone]) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def losses(epochs: Sequence[EpochDone]) -> pd.DataFrame:
     return table
 
 
-def loss_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt.LayerChart:
+def loss_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> Picture:
     """Training and validation loss per epoch; a ring marks the best, whose weights are kept."""
     x = alt.X(
         "epoch:Q",
@@ -42,7 +42,7 @@ def loss_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt
     return style(alt.layer(line, points, ring, height=230))
 
 
-def example_chart(example: dict, colors: Colors) -> alt.LayerChart:
+def example_chart(example: dict, colors: Colors) -> Picture:
     """One fixed validation window: observed in the text colour, the forecast of the latest epoch in the accent."""
     lookback, truth, forecast = (example.get(part, []) for part in ("lookback", "truth", "forecast"))
     past = [(i - len(lookback) + 1, v, "observed") for i, v in enumerate(lookback)]
@@ -69,7 +69,7 @@ def example_chart(example: dict, colors: Colors) -> alt.LayerChart:
     return style(alt.layer(line, now, height=230))
 
 
-def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt.LayerChart:
+def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> Picture:
     """The weight of each scale, sigmoid(w), over the epochs; named at the line's end."""
     scales = len(epochs[-1].scale_weights) if epochs else 0
     names = [scale_name(m, scales) for m in range(scales)]

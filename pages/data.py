@@ -1,0 +1,449 @@
+"""Data: bring a series, confirm how it is read, see what is wrong with it, and look at all of it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import UserError
+from core.settings import settings
+from core.ui import boot, resources, state, theme, widgets
+from core.ui.charts import overview
+
+if TYPE_CHECKING:
+    from core.data.card import Audit, DatasetCard
+    from core.data.choice import Choice, Proposal
+    from core.data.series import Series
+
+FILLS = {"keep": "Keep the gaps", "linear": "Draw a line across", "forward": "Repeat the last value"}
+DUPLICATES = {"mean": "Their mean", "first": "The first", "last": "The last"}
+NO_TIME = "No time column, count the rows"
+SHOWN = 4  # variates drawn at first
+INCOMING = "incoming"
+
+
+# -- bringing a series ------------------------------------------------------------------------------------------------
+
+
+def upload(first: bool) -> None:
+    """The way in for a file; what waits to be confirmed is kept in the session until it is added or left."""
+    opened = first or INCOMING in st.session_state or st.session_state.get("data-door") == "upload"
+    with st.expander("Upload a file", icon=":material/upload_file:", expanded=opened, key="upload"):
+        file = st.file_uploader(
+            "CSV, TSV or Parquet, with a header row",
+            key=f"file-{st.session_state.get('file-round', 0)}",
+            max_upload_size=settings().max_upload_mb,
+        )
+        held = st.session_state.get(INCOMING)
+        if file is None:
+            discard()
+        elif held is None or held["file"] != file.file_id:
+            discard()
+            receive(file)
+
+
+def samples() -> None:
+    """The bundled sets, one click each."""
+    from core.data.samples import SAMPLES
+
+    for key, sample in SAMPLES.items():
+        with st.container(border=True, key=f"sample-card-{key}"):
+            st.markdown(f"**{widgets.plain(sample.title)}**")
+            st.caption(widgets.plain(sample.description))
+            if st.button("Add this sample", key=f"sample-{key}", icon=":material/add:"):
+                with st.spinner("Adding the sample"):
+                    state.put(dataset=add_sample(key))
+                leave()
+                st.rerun()
+
+
+def leave() -> None:
+    """Back to the datasets: whatever waited is dropped, and the ways in are closed."""
+    discard()
+    st.session_state["file-round"] = st.session_state.get("file-round", 0) + 1
+    st.session_state.pop("data-door", None)
+
+
+def receive(file: Any) -> None:
+    """Keep the upload under our own name and look at how it may be read. A problem is said in words, and kept."""
+    from core.data.read import sniff
+
+    path = None
+    held: dict[str, Any] = {"file": file.file_id, "name": file.name}
+    try:
+        path = resources.keep_upload(file, Path(file.name).suffix.lower().lstrip(".") or "csv")
+        held |= {"path": path, "proposal": sniff(path, file.name)}
+    except UserError as error:
+        held["problem"] = str(error)
+        if path:
+            path.unlink(missing_ok=True)
+    st.session_state[INCOMING] = held
+
+
+def discard() -> None:
+    """Forget the file that waits, and remove it."""
+    held = st.session_state.pop(INCOMING, None)
+    if held and "path" in held:
+        held["path"].unlink(missing_ok=True)
+
+
+def add_sample(key: str) -> str:
+    """Store a bundled sample and return the dataset's id; one that is there already is not doubled."""
+    from core.data.audit import audit
+    from core.data.card import DatasetCard
+    from core.data.samples import SAMPLES
+
+    store = resources.store()
+    sample = SAMPLES[key]
+    for card in store.datasets():
+        if card.kind == "sample" and card.source == key:
+            return card.id
+    series = sample.load()
+    card = DatasetCard.of(series, audit(series), kind="sample", source=key, description=sample.description)
+    return store.add_dataset(series, card)
+
+
+# -- confirming how it is read ----------------------------------------------------------------------------------------
+
+
+@st.cache_resource(scope="session", max_entries=2, show_spinner="Reading the file")
+def read(path: str, choice_json: str) -> Any:
+    """The series and its audit under this choice; an upload belongs to one session. A problem is kept as an error."""
+    from core.data.choice import Choice
+    from core.data.read import parse
+
+    try:
+        return parse(Path(path), Choice.model_validate_json(choice_json))
+    except UserError as error:
+        return error
+
+
+def confirm(held: dict[str, Any], controls: Any) -> None:
+    """What the file seems to be, for the person to agree or correct; then its audit, then it is added."""
+    proposal: Proposal = held["proposal"]
+    with controls:
+        choice, name = ask(held["name"], proposal)
+        add = st.container()
+        if st.button("Leave it", key="leave", width="stretch", icon=":material/close:"):
+            leave()
+            st.rerun()
+    st.markdown(f"**{widgets.plain(held['name'])}**, its first three rows as they will be read")
+    three_rows(proposal, choice)
+    for warning in proposal.warnings:
+        st.caption(widgets.plain(warning))
+    found = read(str(held["path"]), choice.model_dump_json()) if choice else None
+    if isinstance(found, UserError):
+        widgets.problem(found)
+    if add.button(
+        "Add dataset",
+        type="primary",
+        key="add",
+        width="stretch",
+        icon=":material/check:",
+        disabled=not isinstance(found, tuple),
+    ) and isinstance(found, tuple):
+        state.put(dataset=keep(held, name, choice, *found))
+        leave()
+        st.rerun()
+    if isinstance(found, tuple):
+        series, audit = found
+        facts(len(series), audit.step, audit.start, audit.end, series.zone)
+        audit_table(audit)
+
+
+def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series, audit: Audit) -> str:
+    """Store what was read, with the card that says how, and return the id."""
+    from core.data.card import DatasetCard
+
+    series = replace(series, name=name.strip() or held["name"])
+    card = DatasetCard.of(
+        series,
+        audit,
+        source=held["name"],
+        time_column=choice.time_column if choice else None,
+        choice=choice.model_dump() if choice else None,
+    )
+    return resources.store().add_dataset(series, card)
+
+
+def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
+    """The questions beside the rows; the choice is None while an ambiguous date order is not settled."""
+    names = [column.name for column in proposal.columns]
+    name = st.text_input("Name", value=Path(file).stem[:80], key="new-name", max_chars=120)
+    times = [NO_TIME, *names]
+    at = times.index(proposal.time_column) if proposal.time_column else 0
+    time = st.selectbox("Time column", range(len(times)), index=at, format_func=lambda i: times[i], key="new-time")
+    time_column = names[time - 1] if time else None
+    values = st.multiselect(
+        "Value columns",
+        [n for n in names if n != time_column],
+        default=[n for n in proposal.value_columns if n != time_column],
+        key=f"new-values-{time}",
+    )
+    day_first = None
+    if proposal.ambiguous and time_column == proposal.time_column:
+        readings = list(proposal.ambiguous)
+        day_first = st.radio(
+            "Which date order is it?",
+            readings,
+            index=None,
+            format_func=str.capitalize,
+            captions=[widgets.plain(", ".join(proposal.ambiguous[r])) for r in readings],
+            key="new-order",
+            help="Day and month cannot be told apart from the values alone, so this is never guessed.",
+        )
+        if day_first is None:
+            st.caption("Choose one of the two readings to go on.")
+            return None, name
+    fill = st.selectbox("Missing values", list(FILLS), format_func=lambda f: FILLS[f], key="new-fill")
+    duplicates = st.selectbox(
+        "Rows of one time", list(DUPLICATES), format_func=lambda d: DUPLICATES[d], key="new-twice"
+    )
+    choice = proposal.choice.model_copy(
+        update={
+            "time_column": time_column,
+            "value_columns": values,
+            "day_first": None if day_first is None else day_first == "day first",
+            "fill": fill,
+            "duplicates": duplicates,
+        }
+    )
+    return choice, name
+
+
+def three_rows(proposal: Proposal, choice: Choice | None) -> None:
+    """The first rows as text, with the stamps as they are understood in front."""
+    import pandas as pd
+
+    columns = [column.name for column in proposal.columns]
+    table = pd.DataFrame(proposal.rows, columns=pd.Index(range(len(columns))), dtype="str")
+    names = {str(i): st.column_config.TextColumn(widgets.plain(name)) for i, name in enumerate(columns)}
+    table.columns = table.columns.astype(str)
+    times = proposal.times
+    if proposal.ambiguous and choice is not None and choice.day_first is not None:
+        times = proposal.ambiguous["day first" if choice.day_first else "month first"]
+    if choice is not None and choice.time_column == proposal.time_column and len(times) >= len(table):
+        table.insert(0, "understood", times[: len(table)])
+        names["understood"] = st.column_config.TextColumn("time understood", pinned=True)
+    st.dataframe(table, hide_index=True, column_config=names, key="first-rows", alt="The first rows of the file")
+
+
+# -- what is known of it ----------------------------------------------------------------------------------------------
+
+
+def facts(rows: int, step: str, start: str, end: str, zone: str) -> None:
+    """One line: length, step, span."""
+    clock = f", times in {zone}" if not start.isdigit() else ""
+    st.caption(widgets.plain(f"{rows:,} rows, {step}, from {day(start)} to {day(end)}{clock}"))
+
+
+def day(stamp: str) -> str:
+    """An ISO stamp without seconds and without a midnight that says nothing."""
+    return stamp.replace("T", " ")[:16].removesuffix(" 00:00")
+
+
+def audit_table(audit: Audit) -> None:
+    """Every finding: what, how often, where first, and what was done about it."""
+    if not audit.findings:
+        st.markdown(":material/check_circle: The audit found nothing to mend.")
+        return
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "finding": [finding.kind for finding in audit.findings],
+            "count": [finding.count for finding in audit.findings],
+            "what and where": [finding.sentence for finding in audit.findings],
+            "first places": ["; ".join(place(p) for p in finding.places) for finding in audit.findings],
+            "what else can be done": [" ".join(finding.remedies) for finding in audit.findings],
+        }
+    )
+    st.markdown("**Audit**", help="What was found while reading, where first, and what was done about it.")
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="audit",
+        alt=f"{len(table)} findings of the audit",
+        column_config={
+            "count": st.column_config.NumberColumn(format="localized", width="small"),
+            "what and where": st.column_config.TextColumn(width="large"),
+        },
+    )
+    for repair in audit.repairs:
+        st.caption(widgets.plain(repair))
+
+
+def place(where: Any) -> str:
+    """``row 1,204, load: 'n/a'``."""
+    text = f"row {where.row:,}" + (f", {where.column}" if where.column else "")
+    return f"{text}: {where.text!r}" if where.text else text
+
+
+def show(card: DatasetCard, controls: Any) -> None:
+    """Everything about one dataset: its picture, its audit, its card; what can be done with it goes to ``controls``."""
+    heading.markdown(f"**{widgets.plain(card.name)}** · {card.rows:,} rows, {len(card.variates)} variates")
+    with controls:
+        drawn = st.multiselect(
+            "Variates drawn",
+            range(len(card.variates)),
+            default=list(range(min(SHOWN, len(card.variates)))),
+            format_func=lambda i: card.variates[i],
+            max_selections=8,
+            key=f"drawn-{card.id}",
+        )
+        act(card)
+    picture(card, drawn)
+    facts(card.rows, card.step, card.start, card.end, card.zone)
+    if card.description:
+        st.text(card.description)
+    audit_table(card.audit)
+    with st.expander("Card", icon=":material/badge:"):
+        about = {
+            "Source": card.source or "none",
+            "Time column": card.time_column or "none, rows are counted",
+            "Zone": card.zone,
+            "Repairs": " ".join(card.repairs) or "none",
+            "Known truth": f"lags {', '.join(map(str, card.truth['lags']))}" if card.truth else "none",
+            "Added": f"{card.created_at:%Y-%m-%d %H:%M} UTC",
+            "Fingerprint": card.fingerprint[:16],
+        }
+        st.table({key: widgets.plain(value) for key, value in about.items()}, border="horizontal")
+
+
+def picture(card: DatasetCard, drawn: list[int]) -> None:
+    """The whole in a strip to brush, and the brushed part in detail, each read afresh from the store."""
+    import pandas as pd
+
+    if not drawn:
+        st.caption("Choose a variate to draw.")
+        return
+    store, c = resources.store(), theme.colors()
+    names = [card.variates[i] for i in drawn]
+    whole = store.overview(card.id, names[:1])
+    clock = pd.api.types.is_datetime64_any_dtype(whole["t"])
+    st.caption("The whole series. Draw over a part to see it in detail; double click to go back.")
+    chosen = st.altair_chart(
+        overview.strip(overview.in_zone(whole, card.zone), clock, c),
+        key=f"span-{card.id}-{drawn[0]}",
+        on_select="rerun",
+        alt=f"The whole of {widgets.plain(names[0])}, to choose a part",
+    )
+    part = overview.span(dict(chosen.get("selection", {}).get("span", {})), card.zone, clock)
+    if part is None:
+        part = st.session_state.get(f"rows-{card.id}") or (0, card.rows)
+    table = overview.in_zone(store.overview(card.id, names, part[0], part[1]), card.zone)
+    for position, name in zip(drawn, names, strict=True):
+        last = position == drawn[-1]
+        title = (f"time, {card.zone}" if clock else "row") if last else None
+        mine = table.query("variate == @name")
+        st.altair_chart(
+            overview.row(mine, name, theme.variate_color(position, c), clock, title, c),
+            key=f"row-{card.id}-{position}",
+            alt=f"{name}, {overview.shown(*part)}: from {mine['value'].min():.4g} to {mine['value'].max():.4g}",
+        )
+
+
+def act(card: DatasetCard) -> None:
+    """Train on it, choose a part by row, rename, describe, export, delete."""
+    if st.button("Train on it", type="primary", icon=":material/model_training:", width="stretch", key="to-train"):
+        state.go("train", {"dataset": card.id})
+    with st.popover("Part shown", icon=":material/width:", width="stretch"):
+        st.slider(
+            "Rows", 0, card.rows, (0, card.rows), key=f"rows-{card.id}", help="The same as drawing over the strip."
+        )
+    with st.popover("Name and description", icon=":material/edit:", width="stretch"), st.form("about", border=False):
+        name = st.text_input("Name", value=card.name, max_chars=120, key=f"name-{card.id}")
+        text = st.text_area("Description", value=card.description, max_chars=2000, key=f"text-{card.id}")
+        if st.form_submit_button("Save", key="save-about"):
+            try:
+                resources.store().rename_dataset(card.id, name)
+                resources.store().describe_dataset(card.id, text)
+            except UserError as error:
+                widgets.problem(error)
+            else:
+                st.rerun()
+    with st.popover("Export", icon=":material/download:", width="stretch"):
+        file = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in card.name) or card.id
+        st.download_button("CSV", lambda: export(card, "csv"), f"{file}.csv", "text/csv", on_click="ignore")
+        st.download_button(
+            "Parquet", lambda: export(card, "parquet"), f"{file}.parquet", "application/octet-stream", on_click="ignore"
+        )
+    if st.button("Delete", icon=":material/delete:", width="stretch", key="delete"):
+        confirm_delete(card)
+
+
+def export(card: DatasetCard, kind: str) -> bytes:
+    """The stored values as a file, under the names they came with."""
+    rows = resources.store().rows(card.id, 0, card.rows)
+    if kind == "csv":
+        return rows.to_csv(index=False).encode()
+    out = io.BytesIO()
+    rows.to_parquet(out, index=False)
+    return out.getvalue()
+
+
+@st.dialog("Delete this dataset")
+def confirm_delete(card: DatasetCard) -> None:
+    """Names what would go with it before anything is gone."""
+    store = resources.store()
+    runs = store.runs(dataset=card.id)
+    st.text(f"{card.name}, {card.rows:,} rows.")
+    if runs:
+        st.markdown(f"**{len(runs)} run{'s' * (len(runs) > 1)}** trained on it will be deleted too:")
+        for run in runs[:10]:
+            st.text(f"{run.name or run.id}, {widgets.STATES[run.state][0].lower()}")
+        if len(runs) > 10:
+            st.caption(f"and {len(runs) - 10} more")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", key="delete-now"):
+            delete(card, [run.id for run in runs])
+            st.rerun()
+        if st.button("Keep it", key="delete-not"):
+            st.rerun()
+
+
+def delete(card: DatasetCard, runs: list[str]) -> None:
+    """The dataset, its runs and their folders; a running job is cancelled first."""
+    jobs = resources.jobs()
+    for run in runs:
+        if jobs.status(run).active:
+            jobs.cancel(run)
+    resources.store().delete_dataset(card.id, with_runs=True)
+    state.put(dataset=None)
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+heading = boot.page("Data", follows=("dataset",))
+cards = {card.id: card for card in resources.store().datasets()}
+main, side = st.columns([2.8, 1], gap="large")
+with side:
+    controls = st.container()
+    upload(first=not cards)
+    if cards:
+        opened = st.session_state.get("data-door") == "sample"
+        with st.expander("Samples", icon=":material/science:", expanded=opened, key="samples"):
+            samples()
+held = st.session_state.get(INCOMING)
+with main:
+    if held and "proposal" in held:
+        confirm(held, controls)
+    elif held:
+        widgets.problem(held["problem"])
+    if cards and not (held and "proposal" in held):
+        with controls:
+            wanted = state.get("dataset")
+            ids = list(cards)
+            at = ids.index(wanted) if wanted in ids else 0
+            chosen = st.selectbox("Dataset", ids, index=at, format_func=lambda i: cards[i].name, key="dataset")
+        if wanted and wanted not in ids:
+            widgets.problem("The dataset in this link is not stored here; it may have been deleted.")
+        state.put(dataset=chosen or ids[at])
+        show(cards[chosen or ids[at]], controls)
+    elif not cards and not held:
+        st.markdown("There is no dataset yet. **Upload a file**, or take one of these, which need no network:")
+        samples()
