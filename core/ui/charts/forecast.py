@@ -192,12 +192,11 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
     spec = {
         "layer": [
             mark(
-                "bar",
+                "rect",
                 "bars",
-                {"x": x, "x2": {"field": "to"}, "y": y, "opacity": over},
+                {"x": x, "x2": {"field": "to"}, "y": y, "y2": {"datum": 0}, "opacity": over},
                 color=colors.baseline,
-                binSpacing=0,
-                x2Offset=0.5,
+                x2Offset=0.4,
             ),
             mark("rule", "here", {"x": x}, color=colors.accent, strokeWidth=2),
             mark(

@@ -1,0 +1,154 @@
+"""Forecast: one window against the truth with the seasonal naive beside it, every variate, and where the error is."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.ui import boot, export, inspect, state, widgets
+from core.ui.charts import forecast as charts
+from core.ui.charts.picture import number
+from core.ui.theme import colors
+
+MOST_SMALL = 24  # other variates shown small; all are in the list of the context bar
+
+heading = boot.page("Forecast")
+view = inspect.context()
+run, window, shown = view.run, view.window, colors()
+trace = view.trace()
+forecast, naive = trace.forecast[0], run.seasonal_naive(window)
+zone, dated = view.series.zone, np.issubdtype(window.times_lookback.dtype, np.datetime64)
+begin = float(charts.clock(window.times_horizon[:1], zone)[0])
+errors = view.errors() if view.count else None
+
+
+def table(column: int) -> pd.DataFrame:
+    truth = None if window.truth is None else window.truth[:, column]
+    return charts.window_table(
+        window.times_lookback,
+        window.times_horizon,
+        window.lookback[:, column],
+        truth,
+        forecast[:, column],
+        naive[:, column],
+        zone,
+    )
+
+
+def numbers() -> pd.DataFrame:
+    """The forecast of all targets, one row a step."""
+    rows = {"time": view.stamps[view.lookback :], "steps ahead": np.arange(1, view.horizon + 1)}
+    for name in run.spec.targets:
+        column = run.spec.columns.index(name)
+        rows[f"{name} forecast"] = forecast[:, column]
+        if window.truth is not None:
+            rows[f"{name} observed"] = window.truth[:, column]
+        rows[f"{name} seasonal naive"] = naive[:, column]
+    return pd.DataFrame(rows)
+
+
+def scores() -> pd.DataFrame:
+    """MSE and MAE of this window and of all, z-scored and in the variate's own units, beside the seasonal naive."""
+    position, std = run.spec.targets.index(view.variate), float(run.scaler.std[view.column])
+    rows = []
+    if view.truth is not None:
+        for name, told in ((f"{view.variate}, this window", forecast), ("seasonal naive, this window", naive)):
+            wrong = told[:, view.column] - view.truth
+            mse, mae = float(np.mean(wrong**2)), float(np.mean(np.abs(wrong)))
+            rows.append((name, mse / std**2, mae / std, mse, mae))
+    if errors is not None:
+        rows.append(
+            (
+                f"{view.variate}, all windows",
+                errors.mse_by_variate[position],
+                errors.mae_by_variate[position],
+                errors.mse_original_by_variate[position],
+                errors.mae_original_by_variate[position],
+            )
+        )
+        if len(run.spec.targets) > 1:
+            rows.append(("all variates, all windows", errors.mse.mean(), errors.mae.mean(), np.nan, np.nan))
+        rows.append(("seasonal naive, all", errors.naive_mse, errors.naive_mae, np.nan, np.nan))
+    return pd.DataFrame(rows, columns=["", "MSE, z-scored", "MAE, z-scored", "MSE, own units", "MAE, own units"])
+
+
+if errors is not None:
+    gain = 1 - float(errors.mse.mean()) / errors.naive_mse if errors.naive_mse else 0.0
+    heading.markdown(
+        f"Over {view.count:,} test windows the error is {abs(gain):.0%} {'below' if gain >= 0 else 'above'} "
+        f"the seasonal naive (season {run.season:,} step{'s' if run.season != 1 else ''})."
+    )
+
+picture = charts.window_picture(table(view.column), begin, bool(dated), zone, view.variate, not view.future, shown)
+main, side = st.columns([3.2, 1], gap="medium")
+with main:
+    inspect.show(picture, key="forecast-window")
+    if errors is not None:
+
+        def picked() -> None:
+            points = st.session_state["forecast-strip"].selection.get("picked") or []
+            if points:
+                inspect.go_to_window(int(points[0]["window"]), view.count)
+
+        inspect.show(
+            charts.strip_picture(errors.mse, None if view.future else window.index, shown),
+            key="forecast-strip",
+            on_select=picked,
+            selection_mode="picked",
+        )
+with side:
+    if view.future:
+        st.markdown(
+            f"**The future beyond the data**, {widgets.plain(view.stamps[view.lookback])} to "
+            f"{widgets.plain(view.stamps[-1])} ({widgets.plain(zone)}). There is no truth to compare with yet."
+        )
+    elif errors is not None:
+        worse = float((errors.mse < errors.mse[window.index]).mean())
+        st.metric("MSE of this window, all variates", widgets.figures(errors.mse[window.index]))
+        st.caption(
+            f"Larger than that of {worse:.0%} of the test windows. z-scored: 1 is the variance of the training part."
+        )
+    for row in scores().itertuples(index=False):
+        with st.container(gap=None):
+            st.markdown(f"**{widgets.plain(row[0])}**")
+            own = f" · own units {number(row[3])}, {number(row[4])}" if np.isfinite(row[3]) else ""
+            st.caption(f"MSE {number(row[1])}, MAE {number(row[2])}{own}")
+    export.buttons("scalescope-forecast", picture, numbers(), view.provenance("forecast beside the seasonal naive"))
+
+others = [name for name in run.spec.targets if name != view.variate]
+if others:
+    st.subheader("The other variates", anchor=False)
+    grid = st.grid(4, min_column_width=220)
+    for name in others[:MOST_SMALL]:
+        with grid.cell(), st.container(gap="xsmall"):
+            column = run.spec.columns.index(name)
+            position = run.spec.targets.index(name)
+            st.button(
+                widgets.plain(name),
+                type="tertiary",
+                key=f"small-{position}",
+                help="Show it large",
+                on_click=lambda chosen=name: state.put(variate=chosen),
+            )
+            inspect.show(
+                charts.small_picture(table(column), begin, bool(dated), zone, name, shown),
+                key=f"forecast-small-{position}",
+            )
+    if len(others) > MOST_SMALL:
+        st.caption(f"{len(others) - MOST_SMALL:,} more variates are in the list of the bar above.")
+
+if errors is not None:
+    st.subheader("Where the error is", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.caption("By horizon step, all test windows and variates")
+        inspect.show(charts.by_step_picture(errors.mse_by_step, errors.naive_mse, shown), key="forecast-steps")
+    if len(run.spec.targets) > 1:
+        with right:
+            st.caption("By variate, all test windows and steps")
+            inspect.show(
+                charts.by_variate_picture(run.spec.targets, errors.mse_by_variate, view.variate, shown),
+                key="forecast-variates",
+            )
+
+with st.expander("Numbers of this window", icon=":material/table:"):
+    st.dataframe(numbers(), hide_index=True, height=320)
