@@ -370,7 +370,7 @@ def step_words(step: float, clock: bool, months: bool = False) -> str:
         return _many(int(step) // 12, "year") if step % 12 == 0 else _many(int(step), "month")
     if not clock:
         return "1 row" if step == 1 else f"{step:,} in the index"
-    for unit, size in (("day", DAY), ("hour", HOUR), ("minute", 60 * SECOND), ("second", SECOND)):
+    for unit, size in (("week", 7 * DAY), ("day", DAY), ("hour", HOUR), ("minute", 60 * SECOND), ("second", SECOND)):
         if step >= size and step % size == 0:
             return _many(int(step // size), unit)
     for unit, size in (
