@@ -22,18 +22,24 @@ class Settings(BaseSettings):
         description="Folder of the database, uploads, runs and logs.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where models run; auto takes a CUDA device where there is one."
+        default="auto", description="Where models run; auto takes a CUDA device where there is one."
     )
-    threads: int = Field(0, ge=0, le=256, description="Threads of a training worker; 0 means all cores but one.")
-    workers: int = Field(1, ge=1, le=64, description="Training jobs that run at the same time.")
-    max_upload_mb: int = Field(1024, ge=1, le=1_000_000, description="Largest file that may be uploaded, in MB.")
+    threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of a training worker; 0 means all cores but one."
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Training jobs that run at the same time.")
+    max_upload_mb: int = Field(
+        default=1024, ge=1, le=1_000_000, description="Largest file that may be uploaded, in MB."
+    )
     max_cells: int = Field(
-        400_000_000, ge=1_000, description="Largest dataset, in rows times variates, that is accepted."
+        default=400_000_000, ge=1_000, description="Largest dataset, in rows times variates, that is accepted."
     )
     database_memory: str = Field(
-        "2GB", pattern=r"^\d+(MB|GB)$", description="Memory DuckDB may use before it spills to disk."
+        default="2GB", pattern=r"^\d+(MB|GB)$", description="Memory DuckDB may use before it spills to disk."
     )
-    cached_models: int = Field(8, ge=1, le=256, description="Loaded models kept in memory, shared between tabs.")
+    cached_models: int = Field(
+        default=8, ge=1, le=256, description="Loaded models kept in memory, shared between tabs."
+    )
 
     @property
     def database(self) -> Path:

@@ -1,4 +1,4 @@
-"""The numbers of a run over all test windows, as they stand in its card, its tables and the command line's last line."""
+"""The numbers of a run over all test windows, as they stand in its card and on the command line's last line."""
 
 from typing import Any
 

@@ -5,6 +5,7 @@ Shape suffixes: L look-back, H horizon, C variates of the model, K targets, N te
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,10 +75,8 @@ class LoadedRun:
             raise UserError("This run has no saved model: it ended before its first epoch. Train it again.")
         card = checkpoint.read_card(path)
         if (directory / checkpoint.CARD).exists():  # the fuller one: metrics are added after training
-            try:
+            with suppress(json.JSONDecodeError):  # the card inside the weights still says what they are
                 card = json.loads((directory / checkpoint.CARD).read_text())
-            except json.JSONDecodeError:
-                pass  # the card inside the weights still says what they are
         return cls.of(card, checkpoint.load_weights(path))
 
     @classmethod
@@ -87,12 +86,16 @@ class LoadedRun:
             spec = Spec.model_validate(card["spec"])
             scaler = Scaler(*(torch.tensor(card["scaler"][k], dtype=torch.float32) for k in ("mean", "std")))
         except (ValidationError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"The model's card cannot be used ({first_line(error)}). Retrain, or load another file.") from None
+            raise UserError(
+                f"The model's card cannot be used ({first_line(error)}). Retrain, or load another file."
+            ) from None
         model = build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
         expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
         given = {k: tuple(v.shape) for k, v in weights.items()}
         if expected != given or len(scaler.mean) != len(spec.columns) or len(scaler.std) != len(spec.columns):
-            wrong = next((k for k in sorted(expected.keys() | given.keys()) if expected.get(k) != given.get(k)), "scaler")
+            wrong = next(
+                (k for k in sorted(expected.keys() | given.keys()) if expected.get(k) != given.get(k)), "scaler"
+            )
             raise UserError(
                 f"The weights do not fit their card: {wrong} is {given.get(wrong, 'missing')}, "
                 f"the architecture needs {expected.get(wrong, 'none')}. The file was changed; load the original."
@@ -128,12 +131,16 @@ class LoadedRun:
         if not 0 <= index <= count:
             raise UserError(f"Window {index + 1:,} does not exist; there are {count:,} test windows and the future.")
         if len(series) < L:
-            raise UserError(f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series.")
+            raise UserError(
+                f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series."
+            )
         own = self.columns(series)
         start = len(series) - L if index == count else self._first(series) + index
         lookback = own.values[start : start + L]
         if not np.isfinite(lookback).all():
-            raise UserError(f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them.")
+            raise UserError(
+                f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them."
+            )
         times = series.times[start : start + L + H]
         if index == count:
             last, step = series.times[-1], np.median(np.diff(series.times[-L:].view(np.int64))).astype(np.int64)
@@ -209,12 +216,21 @@ class LoadedRun:
             raise UserError(f"{series.name} has no test window for this model: it needs more rows after the split.")
         season = min(self.season, self.spec.lookback)
         repeat = torch.arange(self.spec.horizon) % season
-        mse, mae, by_step, by_variate, mae_by_variate, naive = [], [], 0.0, 0.0, 0.0, torch.zeros(2, dtype=torch.float64)
+        mse, mae, by_step, by_variate, mae_by_variate, naive = (
+            [],
+            [],
+            0.0,
+            0.0,
+            0.0,
+            torch.zeros(2, dtype=torch.float64),
+        )
         for first in range(0, len(windows), batch_size):
             x_BLC, y_BHK = windows.batch(slice(first, first + batch_size))
             error = self.model(x_BLC)[..., targets].double() - y_BHK
             # the seasonal naive may see the history of a withheld target: it is the yardstick, not the model
-            history = windows.view_NCT[first : first + batch_size, targets, self.spec.lookback - season : self.spec.lookback]
+            history = windows.view_NCT[
+                first : first + batch_size, targets, self.spec.lookback - season : self.spec.lookback
+            ]
             wrong = history.transpose(1, 2)[:, repeat].double() - y_BHK
             mse.append(error.square().mean((1, 2)))
             mae.append(error.abs().mean((1, 2)))

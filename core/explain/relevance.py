@@ -12,7 +12,9 @@ import torch
 from core.data.series import Series
 from core.evaluate.run import LoadedRun
 
-WINDOWS = 512  # evenly spaced over the test part: enough for a change of 0.1 %, quick enough to run after every training
+WINDOWS = (
+    512  # evenly spaced over the test part: enough for a change of 0.1 %, quick enough to run after every training
+)
 
 
 @torch.inference_mode()
@@ -70,8 +72,8 @@ def sentence(found: dict[str, Any]) -> str:
         return "This model has one scale and no attention. There is no attention map to show."
     if abs(uniform) < 0.005:
         return (
-            f"This model does not use its attention on this dataset: made uniform, the error changes by {uniform:+.2%}. "
-            "The map below shows weights that do not matter."
+            f"This model does not use its attention on this dataset: made uniform, the error changes by "
+            f"{uniform:+.2%}. The map below shows weights that do not matter."
         )
     if uniform < 0:
         return (

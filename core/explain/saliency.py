@@ -37,8 +37,8 @@ def shares(trace: Trace) -> np.ndarray:
 
 
 def published(trace: Trace) -> SaliencyMap:
-    """The paper's map, faults and all: per scale m >= 1 the mean over queries of the patch attention times sigmoid(w_m),
-    stretched to L and divided by its sum (where the weight cancels), then the sum over scales."""
+    """The paper's map, faults and all: per scale m >= 1 the mean over queries of the patch attention times
+    sigmoid(w_m), stretched to L and divided by its sum (where the weight cancels), then the sum over scales."""
     patch = [m for m in trace.maps if m.branch == "patch"]
     length = lookback(trace)
     total = np.zeros((len(trace.forecast), length), np.float32)
@@ -54,8 +54,8 @@ def published(trace: Trace) -> SaliencyMap:
         total,
         resolution,
         share,
-        f"Patch attention of the {counted(len(patch), 'coarse scale')}, every scale counted alike. The finest scale and "
-        "the attention inside patches do not enter.",
+        f"Patch attention of the {counted(len(patch), 'coarse scale')}, every scale counted alike. The finest scale "
+        "and the attention inside patches do not enter.",
     )
 
 
@@ -81,9 +81,9 @@ def corrected(trace: Trace) -> SaliencyMap:
         total,
         max((int(np.ptp(m.key.spans[0])) for m in patch), default=length),
         speaks_for,
-        f"Patch attention of the {counted(len(patch), 'coarse scale')}, weighted by the value carried and by each scale's "
-        f"share of the forecast: together {speaks_for:.0%}. The other {1 - speaks_for:.0%} comes from the finest scale, "
-        "which has no attention.",
+        f"Patch attention of the {counted(len(patch), 'coarse scale')}, weighted by the value carried and by each "
+        f"scale's share of the forecast: together {speaks_for:.0%}. The other {1 - speaks_for:.0%} comes from the "
+        "finest scale, which has no attention.",
     )
 
 

@@ -6,12 +6,14 @@ finds it, the Train page builds its form from the config, and the capability fla
 Shape suffixes: B batch, L look-back, H horizon, C variates.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from core.errors import UserError
 from core.models.trace import Trace
 
 
@@ -43,7 +45,7 @@ class Capabilities:
     reason: str = ""
 
 
-class Forecaster(nn.Module):
+class Forecaster(nn.Module, ABC):
     """Base of all architectures."""
 
     name: ClassVar[str]
@@ -61,13 +63,18 @@ class Forecaster(nn.Module):
     def check(cls, config: ModelConfig, shape: Shape) -> None:
         """Raises UserError where this combination cannot work, naming the nearest that does."""
 
+    @abstractmethod
     def forward(self, x_BLC: Tensor) -> Tensor:
         """The forecast, B x H x C, on the scale of the input."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trace(self, x_BLC: Tensor) -> Trace:
         """The same forecast with the inside. Slower; never used in training."""
-        raise NotImplementedError
+
+    @classmethod
+    def from_public(cls, options: dict[str, Any], public: dict[str, Tensor]) -> "Forecaster":
+        """A model with the weights of the public code, names mapped by rule, never by one configuration's sizes."""
+        raise UserError(f"There is no public code to compare {cls.title} with.")
 
     def scale_weights(self) -> list[float]:
         """One weight per scale, fine to coarse; empty for models without scales."""

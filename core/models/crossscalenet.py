@@ -11,7 +11,7 @@ padding where L is no multiple of the patch; the key modes besides ``dual`` (see
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -31,33 +31,45 @@ Attention = Literal["learned", "uniform", "permuted"]
 class Config(ModelConfig):
     """Options of CrossScaleNet. Defaults are the paper's for ETT."""
 
-    scales: int = Field(4, ge=1, le=6, title="Scales", description="How many resolutions see the window.")
-    factor: int = Field(2, ge=2, le=8, title="Factor", description="Each scale pools this many points of the finer one.")
+    scales: int = Field(default=4, ge=1, le=6, title="Scales", description="How many resolutions see the window.")
+    factor: int = Field(
+        default=2, ge=2, le=8, title="Factor", description="Each scale pools this many points of the finer one."
+    )
     patch: int = Field(
-        16, ge=1, le=512, title="Patch length", description="Steps of the window one patch spans, on every scale."
+        default=16,
+        ge=1,
+        le=512,
+        title="Patch length",
+        description="Steps of the window one patch spans, on every scale.",
     )
-    width: int = Field(32, ge=1, le=1024, title="Width", description="Hidden units of the encoders.")
+    width: int = Field(default=32, ge=1, le=1024, title="Width", description="Hidden units of the encoders.")
     window: int = Field(
-        25, ge=1, le=501, title="Trend window", description="Points of the moving average that splits off the trend."
+        default=25,
+        ge=1,
+        le=501,
+        title="Trend window",
+        description="Points of the moving average that splits off the trend.",
     )
-    dropout: float = Field(0.1, ge=0, lt=1, title="Dropout", description="Share of gate values dropped in training.")
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, title="Dropout", description="Share of gate values dropped in training."
+    )
     keys: Literal["self", "patch-self", "shared", "dual", "seasonal", "trend"] = Field(
-        "dual",
+        default="dual",
         title="Attention keys",
         description="Where the keys come from. dual (published): patches ask the finest forecast, points its seasonal "
         "part. self: the scale itself; patch-self: patches the scale itself, points the seasonal part; shared, "
         "seasonal, trend: both the finest forecast, its seasonal or its trend part.",
     )
-    mix_variates: bool = Field(True, title="Mix variates", description="Encoders also mix along variates.")
+    mix_variates: bool = Field(default=True, title="Mix variates", description="Encoders also mix along variates.")
     scale_dropout: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         lt=1,
         title="Scale dropout",
         description="Chance that a whole scale is left out of a training step, so that no scale can carry all (ours).",
     )
     padding: Literal["replicate", "zero"] = Field(
-        "replicate", title="Padding", description="How the last patch is filled; zero is the public code's way."
+        default="replicate", title="Padding", description="How the last patch is filled; zero is the public code's way."
     )
 
 
@@ -99,6 +111,8 @@ class EncoderPair(nn.Module):
     r = z + g (+ variate mixing of g), g = h * D, D the lag-1 difference of z, h a two-layer gate along time; then one
     linear layer to the horizon. ``represent`` gives r, ``head`` and ``head_bias`` are that last layer.
     """
+
+    trend: Tensor
 
     def __init__(self, points: int, horizon: int, variates: int, config: Config) -> None:
         super().__init__()
@@ -165,7 +179,7 @@ def representation(
     difference_SNl = torch.cat([z_SNl[..., :1], z_SNl[..., 1:] - z_SNl[..., :-1]], dim=-1)
     g_SNl = h_SNl * difference_SNl
     r_SNl = z_SNl + g_SNl
-    if mix_in is not None and mix_out is not None:
+    if mix_in is not None and mix_in_bias is not None and mix_out is not None and mix_out_bias is not None:
         u_SdM = torch.baddbmm(mix_in_bias, mix_in, g_SNl.view(2, variates, -1)).relu()
         r_SNl = r_SNl + torch.baddbmm(mix_out_bias, mix_out, u_SdM).view_as(r_SNl)
     return r_SNl
@@ -251,6 +265,11 @@ class CrossScaleAttention(nn.Module):
     Order of the stacked projections: patch query, patch value, local query, local value | patch key, local key.
     """
 
+    own_points: Tensor
+    own_patches: Tensor
+    key_points: Tensor
+    key_patches: Tensor
+
     def __init__(self, grid: Grid, horizon: int, variates: int, config: Config) -> None:
         super().__init__()
         self.grid, self.variates = grid, variates
@@ -269,7 +288,12 @@ class CrossScaleAttention(nn.Module):
             self.register_buffer(name, matrix, persistent=False)
 
     def forward(
-        self, x_CBl: Tensor, patch_key_CBH: Tensor, local_key_CBH: Tensor, use: Attention = "learned", whole: bool = False
+        self,
+        x_CBl: Tensor,
+        patch_key_CBH: Tensor,
+        local_key_CBH: Tensor,
+        use: Attention = "learned",
+        whole: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The new series C x B x l and, if ``whole``, the weights: patch B x P x P, local (B * P) x p x p, carried."""
         C, B, _ = x_CBl.shape
@@ -331,6 +355,8 @@ class CrossScaleNet(Forecaster):
     capabilities: ClassVar[Capabilities] = Capabilities(multivariate=True, time_saliency=True, scales=True)
     Config = Config
     config: Config
+    position: Tensor
+    pool: Tensor
 
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -344,25 +370,66 @@ class CrossScaleNet(Forecaster):
         self.head = nn.Parameter(head.detach().view(config.scales, H, H).clone())
         self.register_buffer("position", position_code(L, C).T[:, None].contiguous(), persistent=False)
         pooled = [torch.eye(L)]
-        for grid in self.grids[1:]:
+        for _ in self.grids[1:]:
             pooled.append(pooled[-1] @ linear_maps.pooling(pooled[-1].shape[1], config.factor))
         self.register_buffer("pool", torch.cat([m for m in pooled[1:]] or [torch.zeros(L, 0)], dim=1), persistent=False)
 
     @classmethod
     def check(cls, config: ModelConfig, shape: Shape) -> None:
-        assert isinstance(config, Config)
+        config = cast(Config, config)
         coarsest = shape.lookback // config.factor ** (config.scales - 1)
         if coarsest < 1:
             fits = max(m for m in range(1, 7) if shape.lookback // config.factor ** (m - 1) >= 1)
             raise UserError(
-                f"{config.scales} scales with factor {config.factor} leave no point of a look-back of {shape.lookback}. "
-                f"The nearest that works: {fits} scales, or a look-back of {config.factor ** (config.scales - 1)}."
+                f"{config.scales} scales with factor {config.factor} leave no point of a look-back of "
+                f"{shape.lookback}. The nearest that works: {fits} scales, or a look-back of "
+                f"{config.factor ** (config.scales - 1)}."
             )
         if config.scales > 1 and config.patch > shape.lookback:
             raise UserError(
                 f"A patch of {config.patch} steps is longer than the look-back of {shape.lookback}. "
                 f"The nearest that works: patch {shape.lookback}."
             )
+
+    @classmethod
+    def from_public(cls, options: dict[str, Any], public: dict[str, Tensor]) -> "CrossScaleNet":
+        """CrossScaleNet with the public code's weights: layers stacked, matrices turned to multiply from the right."""
+        C, M = options["enc_in"], len(public["scale_weights"])
+        config = {
+            "scales": M,
+            "width": options["d_model"],
+            "window": options.get("moving_avg", 25),
+            "dropout": options.get("dropout", 0.1),
+            "mix_variates": not options.get("channel_independence", 0),
+            "padding": "zero",
+        }
+        model = cls(Config.model_validate(config), Shape(options["seq_len"], options["pred_len"], C))
+        ours: dict[str, Tensor] = {
+            "revin.weight": public["normalize_layer.affine_weight"],
+            "revin.bias": public["normalize_layer.affine_bias"],
+            "scale_logits": public["scale_weights"],
+            "head": public["projection.weight"].T.reshape(M, options["pred_len"], options["pred_len"]),
+            "head_bias": public["projection.bias"],
+        }
+        for m in range(M):
+            layers = {"gate_in": "temporal.0", "gate_out": "temporal.2", "head": "linear_final"}
+            if config["mix_variates"]:
+                layers |= {"mix_in": "channel.0", "mix_out": "channel.2"}
+            for mine, theirs in layers.items():
+                both = [f"encoder_{part}.{m}.{theirs}" for part in ("Seasonal", "Trend")]
+                weight = torch.stack([public[f"{name}.weight"] for name in both])
+                bias = torch.stack([public[f"{name}.bias"] for name in both])
+                along_variates = mine.startswith("mix")
+                ours[f"encoders.{m}.{mine}"] = weight if along_variates else weight.transpose(1, 2)
+                ours[f"encoders.{m}.{mine}_bias"] = bias[:, :, None] if along_variates else bias[:, None]
+        order = ("patch_query", "patch_value", "local_query", "local_value", "patch_key", "local_key")
+        for m in range(M - 1):
+            ours[f"attention.{m}.weight"] = torch.stack([public[f"attention.{m}.{name}.weight"] for name in order])
+            ours[f"attention.{m}.bias"] = torch.stack([public[f"attention.{m}.{name}.bias"] for name in order])[
+                ..., None
+            ]
+        model.load_state_dict(ours)
+        return model
 
     def scale_weights(self) -> list[float]:
         return torch.sigmoid(self.scale_logits.detach()).tolist()
@@ -377,7 +444,7 @@ class CrossScaleNet(Forecaster):
         y_NH = torch.addmm(self.head_bias, first_SCBH.sum(0).view(C * B, -1), heads_MHH[0])
         for m, (_, attended_CBl, _) in enumerate(coarse, start=1):
             # both linear layers of a coarse scale as one: l x H x H is less work than (C * B) x H x H
-            encoder = self.encoders[m]
+            encoder = cast(EncoderPair, self.encoders[m])
             r_SNl, both_SlH = encoder.represent(attended_CBl), encoder.head @ heads_MHH[m]
             y_NH = torch.addmm(torch.addmm(y_NH, r_SNl[0], both_SlH[0]), r_SNl[1], both_SlH[1])
             y_NH = y_NH + encoder.head_bias.sum(0) @ heads_MHH[m]
@@ -430,7 +497,14 @@ class CrossScaleNet(Forecaster):
             seen_CBl = x_CBL if m == 0 else x_CBL @ self._pooling(m)
             scales.append(
                 ScaleOutput(
-                    m, grid.factor, grid.patch, weights[m], array(seen_CBl.permute(1, 2, 0)), seasonal + trend, seasonal, trend
+                    m,
+                    grid.factor,
+                    grid.patch,
+                    weights[m],
+                    array(seen_CBl.permute(1, 2, 0)),
+                    seasonal + trend,
+                    seasonal,
+                    trend,
                 )
             )
             if found:

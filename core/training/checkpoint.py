@@ -1,10 +1,9 @@
-"""A run on disk: ``checkpoint.safetensors`` with its card inside (one file is a whole model) and ``card.json`` beside it.
+"""A run on disk: ``checkpoint.safetensors`` with its card inside (one file is a whole model), ``card.json`` beside it.
 
 Only safetensors is read: other formats can run code when opened, and are refused by name.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def save(directory: Path, weights: dict[str, Tensor], card: dict[str, Any]) -> N
 def write_card(directory: Path, card: dict[str, Any]) -> None:
     unfinished = directory / f"{CARD}.part"
     unfinished.write_text(json.dumps(card, indent=1))
-    os.replace(unfinished, directory / CARD)
+    unfinished.replace(directory / CARD)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -33,7 +32,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
     unfinished = path.with_suffix(".part")
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, unfinished, metadata or {})
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -45,7 +44,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"The model file {path.name} is damaged or cut short ({error}). Save it again, or retrain.") from None
+        raise UserError(
+            f"The model file {path.name} is damaged or cut short ({error}). Save it again, or retrain."
+        ) from None
 
 
 def save_resume(directory: Path, state: dict[str, Tensor]) -> None:
@@ -68,12 +69,15 @@ def read_card(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"The model file {path.name} is damaged or cut short ({error}). Save it again, or retrain.") from None
+        raise UserError(
+            f"The model file {path.name} is damaged or cut short ({error}). Save it again, or retrain."
+        ) from None
     try:
         card = json.loads(about["scalescope"])
     except (KeyError, json.JSONDecodeError):
         raise UserError(
-            f"{path.name} holds weights but no card of ours, so its architecture is unknown. Load a file that Scalescope saved."
+            f"{path.name} holds weights but no card of ours, so its architecture is unknown. "
+            "Load a file that Scalescope saved."
         ) from None
     if not isinstance(card, dict) or not isinstance(card.get("spec"), dict):
         raise UserError(f"The card inside {path.name} names no spec. Load a file that Scalescope saved.")
@@ -88,10 +92,14 @@ def refuse_others(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror}. Choose another file.") from None
     pickled = head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"
-    if pickled or head[:2] == b"PK" or path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}:
+    if (
+        pickled
+        or head[:2] == b"PK"
+        or path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}
+    ):
         raise UserError(
-            f"{path.name} is a pickle (.pt, .pth, .pkl): such a file can run code when it is opened, so it is never read. "
-            "Load a .safetensors file that Scalescope saved."
+            f"{path.name} is a pickle (.pt, .pth, .pkl): such a file can run code when it is opened, so it is never "
+            "read. Load a .safetensors file that Scalescope saved."
         )
     if len(head) < 9:
         raise UserError(f"{path.name} is empty or cut short. Save the model again, or retrain.")

@@ -13,7 +13,9 @@ def resolve_device(wanted: str) -> str:
 
 def resolve_threads(wanted: int) -> int:
     """All cores but one where 0 is given, so that the pages stay quick; never fewer than one."""
-    return wanted or max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 2) - 1)
+    return wanted or max(
+        1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 2) - 1
+    )
 
 
 def keep_freed_memory() -> None:

@@ -71,8 +71,8 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
         validation_loss = yield from state.validate(epoch, evaluated, parts.validation, spec.target_index)
         if not math.isfinite(validation_loss):
             raise UserError(
-                f"The loss became infinite in epoch {epoch}. Lower the learning rate (now {recipe.learning_rate:g}), or "
-                "turn gradient clipping on."
+                f"The loss became infinite in epoch {epoch}. Lower the learning rate (now {recipe.learning_rate:g}), "
+                "or turn gradient clipping on."
             )
         best = validation_loss < state.best_loss
         if best:
@@ -93,9 +93,7 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
             evaluated.scale_weights(),
             example(evaluated, parts.validation, spec),
         )
-        yield Checkpointed(
-            time.time(), epoch, validation_loss, state.best_weights if best else None, state.save(epoch)
-        )
+        yield Checkpointed(time.time(), epoch, validation_loss, state.best_weights if best else None, state.save(epoch))
         if epoch - state.best_epoch >= recipe.patience:
             stopped_early = epoch < recipe.epochs
             break
@@ -153,7 +151,9 @@ class TrainingState:
             if self.average:
                 # a short memory at first, so that the average is not held back by the random start
                 decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-                torch._foreach_lerp_(self.average, [p.detach() for p in parameters], 1 - decay)
+                torch._foreach_lerp_(  # type: ignore[attr-defined]
+                    self.average, [p.detach() for p in parameters], 1 - decay
+                )
             losses += loss.detach() * len(index)
             now = time.time()
             if now - ticked >= TICK:
@@ -215,11 +215,12 @@ class TrainingState:
                 moments.setdefault(int(index), {})[name] = value
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
             torch.set_rng_state(flat["random"])
-            epoch, self.steps, self.best_epoch, self.best_loss = (
-                kind(v) for kind, v in zip((int, int, int, float), flat["numbers"].tolist(), strict=True)
-            )
+            epoch, self.steps, self.best_epoch = (int(v) for v in flat["numbers"][:3].tolist())
+            self.best_loss = float(flat["numbers"][3])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"This run cannot be resumed, its saved state does not fit: {error}. Train it anew.") from None
+            raise UserError(
+                f"This run cannot be resumed, its saved state does not fit: {error}. Train it anew."
+            ) from None
         return epoch
 
 

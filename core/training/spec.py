@@ -55,21 +55,31 @@ class Recipe(Frozen):
     """How to train. ``published`` repeats a paper's own schedule; the others are ours, built on the same fields."""
 
     name: str = "balanced"
-    optimizer: Literal["adam", "adamw"] = Field("adamw", title="Optimizer")
-    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="The peak, after warm-up.")
+    optimizer: Literal["adam", "adamw"] = Field(default="adamw", title="Optimizer")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, le=1, title="Learning rate", description="The peak, after warm-up."
+    )
     schedule: Literal["halving", "cosine", "constant"] = Field(
-        "cosine", title="Schedule", description="halving: times 0.5 every epoch from the second."
+        default="cosine", title="Schedule", description="halving: times 0.5 every epoch from the second."
     )
-    warmup: float = Field(0.1, ge=0, le=0.9, title="Warm-up", description="Share of all steps before the peak.")
-    weight_decay: float = Field(1e-2, ge=0, le=10, title="Weight decay", description="AdamW only.")
-    batch_size: int = Field(128, ge=1, le=65536, title="Batch size", description="Windows per step.")
-    epochs: int = Field(10, ge=1, le=10_000, title="Epochs", description="Upper bound; early stopping may end sooner.")
-    patience: int = Field(3, ge=1, le=1000, title="Patience", description="Epochs without a better validation loss.")
+    warmup: float = Field(default=0.1, ge=0, le=0.9, title="Warm-up", description="Share of all steps before the peak.")
+    weight_decay: float = Field(default=1e-2, ge=0, le=10, title="Weight decay", description="AdamW only.")
+    batch_size: int = Field(default=128, ge=1, le=65536, title="Batch size", description="Windows per step.")
+    epochs: int = Field(
+        default=10, ge=1, le=10_000, title="Epochs", description="Upper bound; early stopping may end sooner."
+    )
+    patience: int = Field(
+        default=3, ge=1, le=1000, title="Patience", description="Epochs without a better validation loss."
+    )
     ema: float = Field(
-        0.99, ge=0, lt=1, title="Weight averaging", description="Decay of the averaged weights per step; 0 is off."
+        default=0.99,
+        ge=0,
+        lt=1,
+        title="Weight averaging",
+        description="Decay of the averaged weights per step; 0 is off.",
     )
-    clip: float = Field(1.0, ge=0, title="Gradient clipping", description="Largest gradient norm; 0 is off.")
-    loss: Literal["mse", "mae", "huber"] = Field("mse", title="Loss")
+    clip: float = Field(default=1.0, ge=0, title="Gradient clipping", description="Largest gradient norm; 0 is off.")
+    loss: Literal["mse", "mae", "huber"] = Field(default="mse", title="Loss")
 
 
 class Spec(Frozen):
@@ -78,20 +88,20 @@ class Spec(Frozen):
     A target that is not among ``variates`` is forecast with its history withheld (it enters as zeros).
     """
 
-    dataset: str = Field("", description="Id of the stored dataset; empty on the command line.")
+    dataset: str = Field(default="", description="Id of the stored dataset; empty on the command line.")
     series_name: str = ""
-    fingerprint: str = Field("", description="SHA-256 of the series, so that a result can be checked.")
+    fingerprint: str = Field(default="", description="SHA-256 of the series, so that a result can be checked.")
     model: str = "crossscalenet"
     config: dict[str, Any] = Field(default_factory=dict, description="Fields of the architecture's config class.")
-    lookback: int = Field(96, ge=2, le=100_000)
-    horizon: int = Field(96, ge=1, le=100_000)
+    lookback: int = Field(default=96, ge=2, le=100_000)
+    horizon: int = Field(default=96, ge=1, le=100_000)
     variates: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     split: Split
     recipe: Recipe = Recipe()
-    seed: int = Field(2021, ge=0, le=2**31 - 1)
+    seed: int = Field(default=2021, ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(0, ge=0, le=256, description="0: all cores but one.")
+    threads: int = Field(default=0, ge=0, le=256, description="0: all cores but one.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -112,7 +122,9 @@ class Spec(Frozen):
         """Raises UserError where this spec cannot be trained on this series, with the nearest that works."""
         missing = [v for v in self.columns if v not in series.variates]
         if missing:
-            raise UserError(f"Column {missing[0]!r} is not in {series.name}. Choose among {', '.join(series.variates)}.")
+            raise UserError(
+                f"Column {missing[0]!r} is not in {series.name}. Choose among {', '.join(series.variates)}."
+            )
         need = self.lookback + self.horizon
         for part, first, last in (
             ("training part", 0, self.split.train),

@@ -7,15 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
+from core.explain.parity import check
 from core.models.contract import Shape
 from core.models.crossscalenet import FastRepresentation, grids, representation
-from core.models.parity import check
 from core.models.registry import build, configure
 
 MODES = ["self", "patch-self", "shared", "dual", "seasonal", "trend"]
 
 
-def model(shape: Shape = Shape(32, 12, 3), **options):
+SHAPE = Shape(32, 12, 3)
+
+
+def model(shape: Shape = SHAPE, **options):
     torch.manual_seed(0)
     built = build("crossscalenet", {"width": 8} | options, shape)
     with torch.no_grad():  # a trained model's normalisation is not the identity

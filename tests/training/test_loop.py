@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_weights(waves, small_spec):
 
 
 def test_resume_ends_where_an_unbroken_training_ends(waves, small_spec):
-    """A killed worker must cost time, not accuracy: weights, moments, average, schedule and random order all continue."""
+    """A killed worker costs time, not accuracy: weights, moments, average, schedule and random order go on."""
     spec = small_spec(waves, recipe=Recipe(name="test", epochs=4, batch_size=64, patience=4))
     unbroken = last_weights(train(spec, waves))
     saved = None
@@ -94,7 +94,7 @@ def test_missing_values_are_refused_with_their_place(small_spec, waves):
     values = waves.values.copy()
     values[41, 1] = np.nan
     holed = Series(waves.name, waves.times, values, waves.variates)
-    with pytest.raises(UserError, match="'load b' has 1 missing .* row 42"):
+    with pytest.raises(UserError, match=r"'load b' has 1 missing .* row 42"):
         next(train(small_spec(waves), holed))
 
 
@@ -104,7 +104,9 @@ def test_an_exploding_loss_is_told_in_words(waves, small_spec):
     values = waves.values * 1e30
     with pytest.raises(UserError, match="learning rate"):
         huge = Series(waves.name, waves.times, values, waves.variates)
-        state = list(train(small_spec(huge, recipe=recipe.model_copy(update={"schedule": "constant"})), nan_after(huge)))
+        state = list(
+            train(small_spec(huge, recipe=recipe.model_copy(update={"schedule": "constant"})), nan_after(huge))
+        )
         assert state
 
 
