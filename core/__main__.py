@@ -1,0 +1,20 @@
+"""``python -m core``: the command line over the same core as the pages. What the commands do is in ``cli.py``."""
+
+import sys
+
+from core.errors import UserError
+
+
+def main() -> None:
+    """Runs one command. A UserError becomes its sentence on stderr and exit code 2, never a traceback."""
+    from core.cli import app
+
+    try:
+        app()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

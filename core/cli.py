@@ -1,0 +1,455 @@
+"""The command line: thin commands over the core, for scripts and for measuring. Results on stdout, the rest on stderr.
+
+Heavy libraries are imported inside the commands, so that ``--help`` answers at once. What people did wrong leaves as a
+UserError; ``__main__`` turns it into a sentence and exit code 2.
+"""
+
+import csv
+import importlib
+import json
+import os
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pydantic import ValidationError
+
+    from core.data.card import Audit
+    from core.data.choice import Choice
+    from core.data.series import Series
+    from core.evaluate.run import LoadedRun
+    from core.training.events import Event
+
+app = typer.Typer(
+    name="python -m core",
+    help="Scalescope without the browser: read a series, train a forecaster, forecast, explain.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Preset(StrEnum):
+    quick = "quick"
+    balanced = "balanced"
+    published = "published"
+
+
+class Fill(StrEnum):
+    keep = "keep"
+    linear = "linear"
+    forward = "forward"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+File = Annotated[Path, typer.Argument(help="A wide CSV, TSV or Parquet file with a time column.", show_default=False)]
+Directory = Annotated[Path, typer.Argument(help="A run: what train wrote to --out.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+TimeColumn = Annotated[str | None, typer.Option("--time", help="The time column, where the guess is wrong.")]
+DayFirst = Annotated[
+    bool | None, typer.Option("--day-first/--month-first", help="How to read 01/02/2020.", show_default=False)
+]
+Filling = Annotated[Fill, typer.Option(help="What to put in the place of missing values.")]
+
+
+@app.command()
+def ingest(
+    file: File,
+    json_: Json = False,
+    store: Annotated[bool, typer.Option("--store", help="Add it to the database as a dataset.")] = False,
+    name: Annotated[str, typer.Option(help="Its name; the file's name where not given.", show_default=False)] = "",
+    time_column: TimeColumn = None,
+    day_first: DayFirst = None,
+    fill: Filling = Fill.keep,
+) -> None:
+    """Read a file and say what was found in it."""
+    from core.data.card import DatasetCard
+
+    series, audit, choice = _read(file, time_column, day_first, fill)
+    about = {"source": file.name, "time_column": choice.time_column, "choice": choice.model_dump()}
+    card = DatasetCard.of(series, audit, **about)
+    if name:
+        card = card.model_copy(update={"name": name})
+    if store:
+        from core.settings import settings
+        from core.store.store import Store
+
+        place = settings()
+        database = Store(place.database, place.uploads, place.database_memory)
+        card = database.dataset(database.add_dataset(series, card))
+        database.close()
+    if json_:
+        _print(card.model_dump(mode="json") | {"stored": store})
+        return
+    typer.echo(
+        f"{card.name}: {card.rows:,} rows, {len(card.variates)} variates, {card.step}, {card.start} to {card.end}"
+    )
+    for finding in card.audit.findings:
+        typer.echo(f"- {finding.sentence}")
+    if store:
+        typer.echo(f"Stored as dataset {card.id}.")
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Option(help="A wide CSV, TSV or Parquet file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the run; made here, must not hold one yet.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Architecture.")] = "crossscalenet",
+    lookback: Annotated[int, typer.Option(help="Steps the model sees.")] = 96,
+    horizon: Annotated[int, typer.Option(help="Steps it forecasts.")] = 96,
+    preset: Annotated[Preset, typer.Option(help="Recipe.")] = Preset.balanced,
+    seed: Annotated[int, typer.Option(help="Of every random number.")] = 2021,
+    variates: Annotated[str, typer.Option(help="Inputs, comma-separated; all where not given.")] = "",
+    targets: Annotated[
+        str, typer.Option(help="Columns to forecast, comma-separated; the inputs where not given.")
+    ] = "",
+    config: Annotated[str, typer.Option(help="JSON: options of the architecture.")] = "{}",
+    recipe: Annotated[str, typer.Option(help="JSON: fields that replace the preset's.")] = "{}",
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 for all cores but one.")] = 0,
+    json_: Json = False,
+    time_column: TimeColumn = None,
+    day_first: DayFirst = None,
+    fill: Filling = Fill.keep,
+) -> None:
+    """Train on a file and leave a run's folder. Ctrl-C keeps the best model so far."""
+    from pydantic import ValidationError
+
+    from core.jobs.directory import JobDirectory
+    from core.jobs.worker import work
+    from core.models.registry import configure
+    from core.training.events import Cancelled, Failed
+    from core.training.recipes import preset as recipe_of
+    from core.training.spec import Recipe, Spec, Split
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not empty. Choose a new folder for --out, or delete that one.")
+    options, changes = _object("--config", config), _object("--recipe", recipe)
+    configure(model, options)
+    series, _, _ = _read(dataset, time_column, day_first, fill)
+    inputs = _names(variates, series.variates) or series.variates
+    try:
+        spec = Spec(
+            dataset="",
+            series_name=series.name,
+            fingerprint=series.fingerprint,
+            model=model,
+            config=options,
+            lookback=lookback,
+            horizon=horizon,
+            variates=inputs,
+            targets=_names(targets, series.variates) or inputs,
+            split=Split.of(series),
+            recipe=Recipe(**recipe_of(preset.value, model).model_dump() | changes),
+            seed=seed,
+            device=device.value,
+            threads=threads,
+        )
+    except ValidationError as error:
+        raise UserError(_first(error)) from None
+    spec.check(series)
+    job = JobDirectory.create(out.resolve(), spec, series, name=f"{series.name} {model} {preset.value}")
+    last = work(job.path, _tell)
+    if isinstance(last, Failed):
+        raise UserError(last.sentence)
+    card = job.card()
+    result = {
+        "state": job.state(),
+        "model": model,
+        "dataset": series.name,
+        "lookback": lookback,
+        "horizon": horizon,
+        "preset": preset.value,
+        "seed": seed,
+        "mse": card.get("metrics", {}).get("mse"),
+        "mae": card.get("metrics", {}).get("mae"),
+        "epochs": card.get("epochs_run", 0),
+        "best_epoch": card.get("best_epoch", 0),
+        "seconds_per_epoch": card.get("seconds_per_epoch"),
+        "parameters": card.get("parameters"),
+        "device": card.get("device"),
+        "threads": card.get("threads"),
+        "metrics": card.get("metrics", {}),
+        "out": str(out),
+    }
+    if json_:
+        _print(result, lines=False)
+    else:
+        typer.echo("\n".join(f"{key}: {value}" for key, value in result.items() if key != "metrics"))
+    if isinstance(last, Cancelled):
+        raise typer.Exit(130)
+
+
+@app.command()
+def forecast(
+    directory: Directory,
+    file: File,
+    window: Annotated[int | None, typer.Option(help="A test window, from 0; without it, beyond the end.")] = None,
+    json_: Json = False,
+    time_column: TimeColumn = None,
+    day_first: DayFirst = None,
+    fill: Filling = Fill.keep,
+) -> None:
+    """Forecast beyond the end of a file, as CSV on stdout."""
+    run, series = _open(directory, file, time_column, day_first, fill)
+    number = run.count(series) if window is None else _window(run, series, window)
+    chosen = run.window(series, number)
+    values_HC = run.forecast(chosen.lookback)
+    columns, times = run.spec.columns, _stamps(chosen.times_horizon)
+    shown = [columns.index(name) for name in run.spec.targets]
+    if json_:
+        about: dict[str, Any] = {"window": window, "times": times}
+        about["forecast"] = {columns[c]: values_HC[:, c].tolist() for c in shown}
+        if chosen.truth is not None:
+            about["truth"] = {columns[c]: chosen.truth[:, c].tolist() for c in shown}
+        _print(about)
+        return
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    truth = [f"{columns[c]} (truth)" for c in shown] if chosen.truth is not None else []
+    rows.writerow(["time", *(columns[c] for c in shown), *truth])
+    for h, stamp in enumerate(times):
+        seen = [] if chosen.truth is None else [f"{chosen.truth[h, c]:.7g}" for c in shown]
+        rows.writerow([stamp, *(f"{values_HC[h, c]:.7g}" for c in shown), *seen])
+
+
+@app.command()
+def explain(
+    directory: Directory,
+    file: File,
+    window: Annotated[int, typer.Option(help="A test window, from 0.")] = 0,
+    json_: Json = False,
+    time_column: TimeColumn = None,
+    day_first: DayFirst = None,
+    fill: Filling = Fill.keep,
+) -> None:
+    """Which part of one window the model used, by the published and the corrected reading of its attention."""
+    import numpy as np
+
+    from core.explain.saliency import corrected, published
+
+    run, series = _open(directory, file, time_column, day_first, fill)
+    chosen = run.window(series, _window(run, series, window))
+
+    def look() -> tuple[Any, Any, Any]:
+        trace = run.trace(chosen.lookback)
+        return trace, published(trace), corrected(trace)
+
+    took = []
+    for _ in range(6):
+        begun = time.perf_counter()
+        trace, *maps = look()
+        took.append((time.perf_counter() - begun) * 1000)
+    size = [float(np.abs(scale.contribution).mean()) for scale in trace.scales]
+    relevance = run.card.get("relevance") or {}
+    about = {
+        "window": window,
+        "times": _stamps(chosen.times_lookback),
+        "saliency": {
+            found.method: {
+                "values": found.values.tolist(),
+                "resolution": found.resolution,
+                "speaks_for": found.speaks_for,
+                "sentence": found.sentence,
+            }
+            for found in maps
+        },
+        "scales": [
+            {
+                "scale": s.scale,
+                "factor": s.factor,
+                "patch": s.patch,
+                "weight": s.weight,
+                "share": part / (sum(size) or 1.0),
+            }
+            for s, part in zip(trace.scales, size, strict=True)
+        ],
+        "relevance": relevance.get("sentence", "This run was not scored, so that nothing says which scale it needs."),
+        "milliseconds": {"first": took[0], "median": float(np.median(took[1:]))},
+    }
+    if json_:
+        _print(about)
+        return
+    for found in maps:
+        typer.echo(f"{found.method}: {found.sentence}")
+    for scale in about["scales"]:
+        typer.echo(f"scale {scale['scale']} (factor {scale['factor']}): {scale['share']:.1%} of the forecast")
+    typer.echo(about["relevance"])
+
+
+@app.command()
+def parity(file: Annotated[Path, typer.Argument(help="Input, weights and outputs of the public code.")]) -> None:
+    """Compare a model with its public code; exit code 0 within the tolerance, else 1."""
+    from core.explain.parity import check
+
+    report = check(file)
+    _print(report, lines=False)
+    raise typer.Exit(0 if report["passed"] else 1)
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """What runs here: versions, device, threads, folders, memory, optional parts."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import psutil
+
+    import core
+    from core.settings import settings
+
+    chosen = settings()
+    about: dict[str, Any] = {"scalescope": core.__version__, "python": platform.python_version()}
+    for name in ("torch", "streamlit", "altair", "duckdb", "pandas", "pyarrow", "numpy", "safetensors"):
+        try:
+            about[name] = version(name)
+        except PackageNotFoundError:
+            about[name] = "missing; run make venv"
+    about |= _device(chosen.device, chosen.threads)
+    about |= {"home": str(chosen.home)}
+    about["free memory"] = f"{psutil.virtual_memory().available / 2**30:.1f} GiB"
+    for name, module, why in (
+        ("pictures (PNG, SVG)", "vl_convert", "charts can be looked at, not saved as pictures"),
+        ("bundled real series", "statsmodels", "only the synthetic sample is there"),
+        ("mamba-ssm", "mamba_ssm", "optional, CUDA only; see README"),
+    ):
+        about[name] = _part(module, why)
+    if json_:
+        _print(about)
+        return
+    for key, value in about.items():
+        typer.echo(f"{key:20} {value}")
+
+
+# What the commands share
+
+
+def _object(option: str, text: str) -> dict[str, Any]:
+    """The JSON object given to this option. Raises UserError for anything else."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{option} is not JSON: {error.msg} at character {error.pos + 1}. Write for example {{}}."
+        ) from None
+    if not isinstance(found, dict):
+        raise UserError(f"{option} must be a JSON object such as {{}}, not {text[:40]}.")
+    return found
+
+
+def _names(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Comma-separated column names, read as one CSV line so that a name may hold a comma in quotes."""
+    names = tuple(next(csv.reader([text], skipinitialspace=True), ()))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"There is no column {unknown[0]!r}. Choose among {', '.join(known[:20])}.")
+    return names
+
+
+def _first(error: "ValidationError") -> str:
+    """The first fault of a rejected option as a sentence."""
+    fault = error.errors()[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "the options"
+    return f"{field}: {fault['msg']} (given: {fault['input']!r})."
+
+
+def _tell(event: "Event") -> None:
+    """One line an epoch, on stderr."""
+    from core.training.events import Cancelled, EpochDone, Started
+
+    match event:
+        case Started():
+            line = (
+                f"{event.parameters:,} parameters, {event.train_windows:,} windows, {event.batches} batches an epoch, "
+                f"{event.device} with {event.threads} threads"
+            )
+        case EpochDone():
+            line = (
+                f"epoch {event.epoch}/{event.epochs} train {event.train_loss:.4f} validation "
+                f"{event.validation_loss:.4f}{' *' if event.best else ''} {event.seconds:.1f} s"
+            )
+        case Cancelled():
+            line = f"cancelled after {event.epochs_run} epochs; kept: epoch {event.best_epoch or 'none'}"
+        case _:
+            return
+    typer.echo(line, err=True)
+
+
+def _print(about: dict[str, Any], lines: bool = True) -> None:
+    """JSON on stdout; on one line where ``lines`` is False."""
+    typer.echo(json.dumps(about, indent=2 if lines else None, ensure_ascii=False))
+
+
+def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fill) -> "tuple[Series, Audit, Choice]":
+    """A file read as it proposes itself, but for what was said on the command line."""
+    from core.data.read import parse, sniff
+
+    choice = sniff(file, file.name).choice
+    if time_column is not None:
+        values = [name for name in choice.value_columns if name != time_column]
+        choice = choice.model_copy(update={"time_column": time_column, "value_columns": values})
+    choice = choice.model_copy(update={"day_first": day_first, "fill": fill.value})
+    return *parse(file, choice), choice
+
+
+def _open(
+    directory: Path, file: Path, time_column: str | None, day_first: bool | None, fill: Fill
+) -> "tuple[LoadedRun, Series]":
+    """A run and the series to use it on. Raises UserError where they do not belong together."""
+    from core.evaluate.run import LoadedRun
+
+    run = LoadedRun.open(directory)
+    series, _, _ = _read(file, time_column, day_first, fill)
+    missing = [name for name in run.spec.columns if name not in series.variates]
+    if missing:
+        raise UserError(f"{file.name} has no column {missing[0]!r}, which the model in {directory} was trained with.")
+    return run, series
+
+
+def _window(run: "LoadedRun", series: "Series", window: int) -> int:
+    count = run.count(series)
+    if not 0 <= window < count:
+        raise UserError(f"There is no test window {window}; this file has {count:,}, from 0 to {count - 1:,}.")
+    return window
+
+
+def _stamps(times: "np.ndarray") -> list[str | int]:
+    """Times as ISO text in UTC, or as row numbers where the series has no clock."""
+    import numpy as np
+
+    if not np.issubdtype(times.dtype, np.datetime64):
+        return times.tolist()
+    return [text.replace("T", " ") for text in np.datetime_as_string(times.astype("datetime64[us]"), unit="s").tolist()]
+
+
+def _device(wanted: str, threads: int) -> dict[str, str]:
+    try:
+        import torch
+    except Exception as error:  # a broken installation is what a doctor is for
+        return {"device": f"torch cannot be imported: {error}"}
+    from core.training.device import resolve_device, resolve_threads
+
+    device = resolve_device(wanted)
+    name = f" ({torch.cuda.get_device_name()})" if device == "cuda" else ""
+    return {"device": device + name, "cores": str(os.cpu_count()), "threads of a worker": str(resolve_threads(threads))}
+
+
+def _part(module: str, otherwise: str) -> str:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # GPU packages fail with more than ImportError
+        return f"missing: {otherwise} ({type(error).__name__})"
+    return "runs"
