@@ -76,7 +76,7 @@ def receive(file: Any) -> None:
     held: dict[str, Any] = {"file": file.file_id, "name": file.name}
     try:
         path = resources.keep_upload(file, Path(file.name).suffix.lower().lstrip(".") or "csv")
-        held |= {"path": path, "proposal": sniff(path, file.name)}
+        held |= {"path": path, "proposal": sniff(path, file.name, settings().max_upload_mb)}
     except UserError as error:
         held["problem"] = str(error)
         if path:
@@ -93,31 +93,27 @@ def discard() -> None:
 
 def add_sample(key: str) -> str:
     """Store a bundled sample and return the dataset's id; one that is there already is not doubled."""
-    from core.data.audit import audit
-    from core.data.card import DatasetCard
     from core.data.samples import SAMPLES
 
     store = resources.store()
-    sample = SAMPLES[key]
     for card in store.datasets():
-        if card.kind == "sample" and card.source == key:
+        if card.kind == "sample" and card.source == SAMPLES[key].title:
             return card.id
-    series = sample.load()
-    card = DatasetCard.of(series, audit(series), kind="sample", source=key, description=sample.description)
-    return store.add_dataset(series, card)
+    return store.add_dataset(*SAMPLES[key].open())
 
 
 # -- confirming how it is read ----------------------------------------------------------------------------------------
 
 
 @st.cache_resource(scope="session", max_entries=2, show_spinner="Reading the file")
-def read(path: str, choice_json: str) -> Any:
+def read(path: str, name: str, choice_json: str) -> tuple[Series, Audit] | UserError:
     """The series and its audit under this choice; an upload belongs to one session. A problem is kept as an error."""
     from core.data.choice import Choice
     from core.data.read import parse
 
     try:
-        return parse(Path(path), Choice.model_validate_json(choice_json))
+        choice = Choice.model_validate_json(choice_json)
+        return parse(Path(path), choice, name, settings().max_upload_mb, settings().max_cells)
     except UserError as error:
         return error
 
@@ -135,7 +131,7 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
     three_rows(proposal, choice)
     for warning in proposal.warnings:
         st.caption(widgets.plain(warning))
-    found = read(str(held["path"]), choice.model_dump_json()) if choice else None
+    found = read(str(held["path"]), held["name"], choice.model_dump_json()) if choice else None
     if isinstance(found, UserError):
         widgets.problem(found)
     if add.button(

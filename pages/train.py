@@ -96,7 +96,7 @@ def show_form() -> None:
         )
         state.put(dataset=dataset)
         series = resources.series(dataset)
-        names = list(series.variates)
+        names, truth = list(series.variates), series.truth or {}
         preset = st.segmented_control(
             "Preset",
             PRESETS,
@@ -112,7 +112,11 @@ def show_form() -> None:
                 "Look-back, steps", 2, 100_000, min(96, max(len(series) // 8, 2)), key=f"lookback-{dataset}"
             )
             horizon = st.number_input(
-                "Horizon, steps", 1, 100_000, min(96, max(len(series) // 8, 1)), key=f"horizon-{dataset}"
+                "Horizon, steps",
+                1,
+                100_000,
+                min(24 if truth else 96, max(len(series) // 8, 1)),
+                key=f"horizon-{dataset}",
             )
         kinds = architectures()
         model = "crossscalenet" if "crossscalenet" in kinds else next(iter(kinds))
@@ -122,11 +126,14 @@ def show_form() -> None:
         with st.container(horizontal=True, gap="small"):
             scale_fields = [name for name in SCALE_FIELDS if name in kind.Config.model_fields]
             options = forms.fields(kind.Config, f"scale-{model}", only=scale_fields)
-        inputs = st.multiselect("Variates that enter", names, default=names, key=f"inputs-{dataset}")
+        # where the truth is known, the target's own past would be a shortcut around the lags (saliency.md)
+        target = [truth["target"]] if truth else names
+        features = [name for name in names if name not in target] if truth else names
+        inputs = st.multiselect("Variates that enter", names, default=features, key=f"inputs-{dataset}")
         targets = st.multiselect(
             "Variates to forecast",
             names,
-            default=names,
+            default=target,
             key=f"targets-{dataset}",
             help="A target that does not enter is forecast with its own history withheld.",
         )
@@ -134,7 +141,7 @@ def show_form() -> None:
             st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
             options |= forms.fields(kind.Config, f"model-{model}", skip=SCALE_FIELDS)
             st.markdown("**Recipe**")
-            start = _recipe(preset, model)
+            start = _recipe(PRESETS[PRESETS.index(preset)], model)
             chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
             seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
         go, problem = st.container(), st.container()
@@ -179,7 +186,7 @@ def show_form() -> None:
         st.rerun()
     with picture:
         if kind.capabilities.scales:
-            _picture(series, model, options, lookback, targets or inputs or names)
+            _picture(series, model, options, lookback, (inputs or targets or names)[0])
         if spec:
             _estimate(spec, series)
         _load(dataset, series)
@@ -191,12 +198,12 @@ def _recipe(preset: Preset, model: str) -> Recipe:
     return recipe(preset, model)
 
 
-def _picture(series: Series, model: str, options: dict, lookback: int, targets: list[str]) -> None:
+def _picture(series: Series, model: str, options: dict, lookback: int, variate: str) -> None:
     from core.models.crossscalenet import Config, grids
     from core.models.registry import configure
 
     window = min(lookback, len(series))
-    values = series.values[-window:, series.variates.index(targets[0])]
+    values = series.values[-window:, series.variates.index(variate)]
     try:
         config = configure(model, options)
     except UserError:
@@ -206,7 +213,7 @@ def _picture(series: Series, model: str, options: dict, lookback: int, targets: 
     found = grids(config, window)
     found = [grid for grid in found if grid.points > 0]
     st.markdown(
-        f"**What each scale sees** · the last {window:,} steps of {widgets.plain(targets[0])}",
+        f"**What each scale sees** · the last {window:,} steps of {widgets.plain(variate)}",
         help="Every scale pools the look-back window. From the second on, attention compares whole patches (bands) "
         "with each other, and the points inside one patch.",
     )
@@ -214,17 +221,15 @@ def _picture(series: Series, model: str, options: dict, lookback: int, targets: 
         st.caption("This window is missing altogether, so there is nothing to draw.")
         return
     st.altair_chart(
-        scales_picture(values, [g.factor for g in found], [g.patch for g in found], targets[0], theme.colors()),
+        scales_picture(values, [g.factor for g in found], [g.patch for g in found], variate, theme.colors()),
         key="scales-picture",
         alt=f"{len(found)} scales of the last {window} steps; the coarsest pools {found[-1].factor} steps to a point",
     )
 
 
 def _estimate(spec: Spec, series: Series) -> None:
-    from core.training.estimate import estimate
-
     with st.skeleton(height=90):
-        cost = estimate(spec, len(series))
+        cost = resources.cost(spec, len(series))
     with st.grid(3, min_column_width=110):
         st.metric("Parameters", f"{cost.parameters:,}")
         st.metric("Memory, about", widgets.size(cost.memory_mb))

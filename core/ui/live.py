@@ -39,14 +39,10 @@ def _jobs(known: tuple[str, ...], where: str) -> None:
         st.rerun()  # one has ended: the page shows what came of it, and polling stops with the last
     for job in active:
         with st.container(border=True, gap="xsmall", key=f"{where}-{job.id}"):
-            st.page_link(
-                "pages/train.py",
-                label=f"**{widgets.plain(job.name)}**",
-                query_params=state.params(dataset=None, run=job.id),
-                help="Open this training",
-            )
+            st.markdown(f"**{widgets.plain(job.name)}**")
             st.progress(progress(job))
-            st.caption(_standing(job))
+            query = state.params(dataset=None, run=job.id)
+            st.page_link("pages/train.py", label=_standing(job), query_params=query, help="Open this training")
 
 
 def progress(job: JobStatus) -> float:
@@ -55,6 +51,13 @@ def progress(job: JobStatus) -> float:
         return 0.0
     done = max(job.epoch - 1, 0) + (job.batch / job.batches if job.batches and job.batch else 0.0)
     return min(max(done / job.epochs, 0.0), 1.0)
+
+
+def _now(job: JobStatus) -> tuple[float, float] | None:
+    """Where the running epoch stands: epochs done with its part of one, and its mean training loss so far."""
+    if not job.active or job.loss is None or not job.batch:
+        return None
+    return progress(job) * job.epochs, job.loss
 
 
 def _standing(job: JobStatus) -> str:
@@ -81,13 +84,14 @@ def _view(run_id: str, known: str) -> None:
     charts, numbers = st.columns([3, 1], gap="large")
     with charts:
         if not epochs:
-            st.skeleton(height=230)
-            st.caption("The first curves appear after the first epoch." if job.active else "No epoch was finished.")
+            st.caption("The curves begin with the first epoch." if job.active else "No epoch was finished.")
+            if job.active:
+                st.skeleton(height=230)
         else:
             best = min(epochs, key=lambda e: e.validation_loss)
             st.markdown(f"**Loss per epoch** · best {widgets.figures(best.validation_loss)} in epoch {best.epoch}")
             st.altair_chart(
-                training.loss_chart(epochs, job.epochs, c),
+                training.loss_chart(epochs, job.epochs, c, _now(job)),
                 key="loss",
                 alt=f"Training and validation loss over {len(epochs)} epochs; best validation loss "
                 f"{best.validation_loss:.3f} in epoch {best.epoch}",

@@ -7,6 +7,7 @@ series are bounded and released on eviction. What an upload leaves before it bec
 
 from __future__ import annotations
 
+import atexit
 import gc
 import secrets
 import shutil
@@ -26,18 +27,22 @@ if TYPE_CHECKING:
     from core.evaluate.run import LoadedRun
     from core.jobs.queue import Jobs
     from core.store.store import Store
+    from core.training.estimate import Estimate
+    from core.training.spec import Spec
 
 _KEPT = Settings().cached_models  # the bound must be known when the cache is declared
 _SERIES = 4
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=lambda opened: opened.close())
 def store() -> Store:
     """The one owner of the database file in this process."""
     from core.store.store import Store
 
     chosen = settings()
-    return Store(chosen.database, chosen.uploads, chosen.database_memory)
+    opened = Store(chosen.database, chosen.uploads, chosen.database_memory)
+    atexit.register(opened.close)
+    return opened
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda queue: queue.close())
@@ -68,6 +73,19 @@ def loaded_run(run_id: str) -> LoadedRun:
             "This run has no checkpoint yet. Wait for its first epoch on the Train page, or choose another run."
         )
     return _loaded(run_id, checkpoint.stat().st_mtime_ns)
+
+
+def cost(spec: Spec, rows: int) -> Estimate:
+    """What this training takes here; measured once for each spec. Raises UserError where it cannot work."""
+    return _cost(spec.model_copy(update={"dataset": "", "fingerprint": "", "series_name": ""}).model_dump_json(), rows)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _cost(spec_json: str, rows: int) -> Estimate:
+    from core.training.estimate import estimate
+    from core.training.spec import Spec
+
+    return estimate(Spec.model_validate_json(spec_json), rows)
 
 
 def keep_upload(file: UploadedFile, ending: str) -> Path:

@@ -12,11 +12,17 @@ from core.training.events import EpochDone
 from core.ui.charts.scales_picture import scale_name
 from core.ui.theme import Colors, Picture, palette, style
 
+HEIGHT = 220  # pixels
 
-def losses(epochs: Sequence[EpochDone]) -> pd.DataFrame:
-    """Table ``epoch, loss, part, best``; parts are training and validation, losses MSE on z-scored targets."""
-    rows = [(e.epoch, e.train_loss, "training", False) for e in epochs]
-    rows += [(e.epoch, e.validation_loss, "validation", False) for e in epochs]
+
+def losses(epochs: Sequence[EpochDone], now: tuple[float, float] | None = None) -> pd.DataFrame:
+    """Table ``epoch, loss, part, best``; parts are training and validation, losses MSE on z-scored targets.
+
+    ``now`` is the running epoch: how far it is, in epochs, and its mean training loss so far.
+    """
+    rows = [(float(e.epoch), e.train_loss, "training", False) for e in epochs]
+    rows += [(now[0], now[1], "training", False)] if now else []
+    rows += [(float(e.epoch), e.validation_loss, "validation", False) for e in epochs]
     table = pd.DataFrame(rows, columns=["epoch", "loss", "part", "best"])
     validation = table["part"] == "validation"
     if validation.any():
@@ -24,22 +30,34 @@ def losses(epochs: Sequence[EpochDone]) -> pd.DataFrame:
     return table
 
 
-def loss_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> Picture:
-    """Training and validation loss per epoch; a ring marks the best, whose weights are kept."""
-    x = alt.X(
-        "epoch:Q",
-        title="epoch",
-        scale=alt.Scale(domain=[1, max(planned, 2)], nice=False),
-        axis=alt.Axis(format="d", tickMinStep=1, grid=False),
-    )
+def loss_chart(
+    epochs: Sequence[EpochDone], planned: int, colors: Colors, now: tuple[float, float] | None = None
+) -> Picture:
+    """Training and validation loss per epoch; a ring marks the best, whose weights are kept. ``now`` as in losses."""
     y = alt.Y("loss:Q", title="MSE, z-scored", scale=alt.Scale(zero=False, padding=8))
     parts = alt.Scale(domain=["training", "validation"], range=[colors.text, colors.accent])
-    base = alt.Chart(losses(epochs)).encode(x=x, y=y, color=alt.Color("part:N", scale=parts, title=None))
-    tooltip = ["part:N", "epoch:Q", alt.Tooltip("loss:Q", format=".4f")]
+    base = alt.Chart(losses(epochs, now)).encode(
+        x=_epochs(planned), y=y, color=alt.Color("part:N", scale=parts, title=None)
+    )
+    tooltip = ["part:N", alt.Tooltip("epoch:Q", format=".3~g"), alt.Tooltip("loss:Q", format=".4f")]
     line = base.mark_line().encode(tooltip=tooltip)
     points = base.mark_point(filled=True, size=22, opacity=1).encode(tooltip=tooltip)
     ring = base.transform_filter("datum.best").mark_point(size=120, filled=False, strokeWidth=1.5)
-    return style(alt.layer(line, points, ring, height=230))
+    return style(alt.layer(line, points, ring, height=HEIGHT))
+
+
+def _epochs(planned: int) -> alt.X:
+    return alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(domain=[0, max(planned, 2) + 0.25], nice=False),
+        axis=alt.Axis(
+            format="d",
+            tickMinStep=1,
+            grid=False,
+            values=list(range(1, planned + 1)) if planned <= 12 else alt.Undefined,
+        ),
+    )
 
 
 def example_chart(example: dict, colors: Colors) -> Picture:
@@ -66,7 +84,7 @@ def example_chart(example: dict, colors: Colors) -> Picture:
         )
     )
     now = alt.Chart(pd.DataFrame({"step": [0]})).mark_rule(color=colors.muted, strokeDash=[3, 3]).encode(x="step:Q")
-    return style(alt.layer(line, now, height=230))
+    return style(alt.layer(line, now, height=HEIGHT))
 
 
 def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> Picture:
@@ -79,15 +97,10 @@ def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> P
         alt.Chart(table)
         .mark_line(point={"size": 18})
         .encode(
-            x=alt.X(
-                "epoch:Q",
-                title="epoch",
-                scale=alt.Scale(domain=[1, max(planned, 2)], nice=False),
-                axis=alt.Axis(format="d", tickMinStep=1, grid=False),
-            ),
+            x=_epochs(planned),
             y=alt.Y("weight:Q", title="weight, 0 to 1", scale=alt.Scale(zero=False, padding=8)),
             color=alt.Color("scale:N", scale=alt.Scale(domain=names, range=palette(scales, colors)), title=None),
             tooltip=["scale:N", "epoch:Q", alt.Tooltip("weight:Q", format=".3f")],
         )
     )
-    return style(alt.layer(chart, height=230))
+    return style(alt.layer(chart, height=HEIGHT))
