@@ -53,7 +53,7 @@ def samples() -> None:
     for key, sample in SAMPLES.items():
         with st.container(border=True, key=f"sample-card-{key}"):
             st.markdown(f"**{widgets.plain(sample.title)}**")
-            st.caption(widgets.plain(sample.description))
+            widgets.note(widgets.plain(sample.description))
             if st.button("Add this sample", key=f"sample-{key}", icon=":material/add:"):
                 with st.spinner("Adding the sample"):
                     state.put(dataset=add_sample(key))
@@ -130,7 +130,7 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
     st.markdown(f"**{widgets.plain(held['name'])}**, its first three rows as they will be read")
     three_rows(proposal, choice)
     for warning in proposal.warnings:
-        st.caption(widgets.plain(warning))
+        widgets.note(widgets.plain(warning))
     found = read(str(held["path"]), held["name"], choice.model_dump_json()) if choice else None
     if isinstance(found, UserError):
         widgets.problem(found)
@@ -193,7 +193,7 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
             help="Day and month cannot be told apart from the values alone, so this is never guessed.",
         )
         if day_first is None:
-            st.caption("Choose one of the two readings to go on.")
+            widgets.note("Choose one of the two readings to go on.")
             return None, name
     fill = st.selectbox("Missing values", list(FILLS), format_func=lambda f: FILLS[f], key="new-fill")
     duplicates = st.selectbox(
@@ -234,7 +234,7 @@ def three_rows(proposal: Proposal, choice: Choice | None) -> None:
 def facts(rows: int, step: str, start: str, end: str, zone: str) -> None:
     """One line: length, step, span."""
     clock = f", times in {zone}" if not start.isdigit() else ""
-    st.caption(widgets.plain(f"{rows:,} rows, {step}, from {day(start)} to {day(end)}{clock}"))
+    widgets.note(widgets.plain(f"{rows:,} rows, {step}, from {day(start)} to {day(end)}{clock}"))
 
 
 def day(stamp: str) -> str:
@@ -270,7 +270,7 @@ def audit_table(audit: Audit) -> None:
         },
     )
     for repair in audit.repairs:
-        st.caption(widgets.plain(repair))
+        widgets.note(widgets.plain(repair))
 
 
 def place(where: Any) -> str:
@@ -315,13 +315,13 @@ def picture(card: DatasetCard, drawn: list[int]) -> None:
     import pandas as pd
 
     if not drawn:
-        st.caption("Choose a variate to draw.")
+        widgets.note("Choose a variate to draw.")
         return
     store, c = resources.store(), theme.colors()
     names = [card.variates[i] for i in drawn]
     whole = store.overview(card.id, names[:1])
     clock = pd.api.types.is_datetime64_any_dtype(whole["t"])
-    st.caption("The whole series. Draw over a part to see it in detail; double click to go back.")
+    widgets.note("The whole series. Draw over a part to see it in detail; double click to go back.")
     chosen = st.altair_chart(
         overview.strip(overview.in_zone(whole, card.zone), clock, c),
         key=f"span-{card.id}-{drawn[0]}",
@@ -332,11 +332,12 @@ def picture(card: DatasetCard, drawn: list[int]) -> None:
     if part is None:
         part = st.session_state.get(f"rows-{card.id}") or (0, card.rows)
     table = overview.in_zone(store.overview(card.id, names, part[0], part[1]), card.zone)
+    rows = st.container(gap=None)
     for position, name in zip(drawn, names, strict=True):
         last = position == drawn[-1]
         title = (f"time, {card.zone}" if clock else "row") if last else None
         mine = table.query("variate == @name")
-        st.altair_chart(
+        rows.altair_chart(
             overview.row(mine, name, theme.variate_color(position, c), clock, title, c),
             key=f"row-{card.id}-{position}",
             alt=f"{name}, {overview.shown(*part)}: from {mine['value'].min():.4g} to {mine['value'].max():.4g}",
@@ -393,7 +394,7 @@ def confirm_delete(card: DatasetCard) -> None:
         for run in runs[:10]:
             st.text(f"{run.name or run.id}, {widgets.STATES[run.state][0].lower()}")
         if len(runs) > 10:
-            st.caption(f"and {len(runs) - 10} more")
+            widgets.note(f"and {len(runs) - 10} more")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:", key="delete-now"):
             delete(card, [run.id for run in runs])

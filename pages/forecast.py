@@ -6,7 +6,6 @@ import streamlit as st
 
 from core.ui import boot, export, inspect, state, widgets
 from core.ui.charts import forecast as charts
-from core.ui.charts.picture import number
 from core.ui.theme import colors
 
 MOST_SMALL = 24  # other variates shown small; all are in the list of the context bar
@@ -67,8 +66,9 @@ def scores() -> pd.DataFrame:
         )
         if len(run.spec.targets) > 1:
             rows.append(("all variates, all windows", errors.mse.mean(), errors.mae.mean(), np.nan, np.nan))
-        rows.append(("seasonal naive, all", errors.naive_mse, errors.naive_mae, np.nan, np.nan))
-    return pd.DataFrame(rows, columns=["", "MSE, z-scored", "MAE, z-scored", "MSE, own units", "MAE, own units"])
+        rows.append(("seasonal naive, all variates and windows", errors.naive_mse, errors.naive_mae, np.nan, np.nan))
+    head = ["", "MSE, z-scored", "MAE, z-scored", "MSE, own units", "MAE, own units"]
+    return pd.DataFrame([(name, *(widgets.figures(v) for v in values)) for name, *values in rows], columns=head)
 
 
 if errors is not None:
@@ -95,6 +95,7 @@ with main:
             on_select=picked,
             selection_mode="picked",
         )
+    st.dataframe(scores(), hide_index=True, key="scores", column_config={"": st.column_config.Column(width="medium")})
 with side:
     if view.future:
         st.markdown(
@@ -107,11 +108,6 @@ with side:
         st.caption(
             f"Larger than that of {worse:.0%} of the test windows. z-scored: 1 is the variance of the training part."
         )
-    for row in scores().itertuples(index=False):
-        with st.container(gap=None):
-            st.markdown(f"**{widgets.plain(row[0])}**")
-            own = f" · own units {number(row[3])}, {number(row[4])}" if np.isfinite(row[3]) else ""
-            st.caption(f"MSE {number(row[1])}, MAE {number(row[2])}{own}")
     export.buttons("scalescope-forecast", picture, numbers(), view.provenance("forecast beside the seasonal naive"))
 
 others = [name for name in run.spec.targets if name != view.variate]

@@ -66,7 +66,8 @@ for run in runs:
             f"{widgets.plain(dataset.name) if dataset else 'dataset deleted'} · {widgets.ago(run.created_at)}"
         )
         mse = (run.card or {}).get("metrics", {}).get("mse")
-        measure.caption(f"test MSE {widgets.figures(mse)}" if mse is not None else "not scored yet")
+        with measure:
+            widgets.note(f"test MSE {widgets.figures(mse)}" if mse is not None else "not scored yet")
         target = "forecast" if run.state in ("finished", "cancelled") and run.card else "train"
         link.page_link(
             f"pages/{target}.py",

@@ -218,7 +218,7 @@ def _picture(series: Series, model: str, options: dict, lookback: int, variate: 
         "with each other, and the points inside one patch.",
     )
     if not (values == values).any():
-        st.caption("This window is missing altogether, so there is nothing to draw.")
+        widgets.note("This window is missing altogether, so there is nothing to draw.")
         return
     st.altair_chart(
         scales_picture(values, [g.factor for g in found], [g.patch for g in found], variate, theme.colors()),
@@ -243,7 +243,9 @@ def _estimate(spec: Spec, series: Series) -> None:
 def _load(dataset: str, series: Series) -> None:
     opened = st.session_state.pop("train-door", None) == "load"
     with st.expander("Load a saved model instead", icon=":material/file_open:", expanded=opened, key="load"):
-        st.caption("A .safetensors file that Scalescope wrote. Pickles (.pt, .pth, .pkl) can run code and are refused.")
+        widgets.note(
+            "A .safetensors file that Scalescope wrote. Pickles (.pt, .pth, .pkl) can run code and are refused."
+        )
         file = st.file_uploader("Model file", key="model-file", label_visibility="collapsed")
         if file and st.button("Use this model", key="adopt", icon=":material/check:"):
             path = None

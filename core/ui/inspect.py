@@ -109,8 +109,11 @@ def context(step_ahead: bool = False) -> View:
         chosen = chosen or usable[0]
     else:
         chosen = runs.get(wanted)
-    if chosen is not None and state.get("run") != chosen.id:
-        state.put(dataset=chosen.dataset, run=chosen.id)
+    if chosen is not None and (state.get("run"), state.get("dataset")) != (chosen.id, chosen.dataset):
+        kept = {
+            name: state.get(name) for name in ("window", "variate", "scale", "step") if state.get("run") == chosen.id
+        }
+        state.put(dataset=chosen.dataset, run=chosen.id, **kept)
     bar = st.container(border=True, horizontal=True, vertical_alignment="bottom", gap="small", key="context")
     with bar:
         _choose_run(datasets, usable, chosen)
@@ -144,11 +147,16 @@ def context(step_ahead: bool = False) -> View:
 
 def show(picture: Picture, key: str, **options: Any) -> Any:
     """Draw a picture at the full width of its place. ``options`` as in ``st.vega_lite_chart`` (on_select, ...)."""
-    spec = picture.spec | {
-        "config": config(colors()) | {"background": "transparent"},
-        "datasets": dict(picture.tables),
-        "usermeta": {"embedOptions": {"renderer": "svg"}} if _small(picture) else {},
-    }
+    alone = {} if "vconcat" in picture.spec else {"autosize": {"type": "fit-x", "contains": "padding"}}
+    spec = (
+        alone
+        | picture.spec
+        | {
+            "config": config(colors()) | {"background": "transparent"},
+            "datasets": dict(picture.tables),
+            "usermeta": {"embedOptions": {"renderer": "svg"}} if _small(picture) else {},
+        }
+    )
     return st.vega_lite_chart(spec=spec, theme=None, width="stretch", key=key, alt=picture.takeaway, **options)
 
 
@@ -170,7 +178,7 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
         format_func=lambda id: datasets[id].name,
         key="context-dataset",
         on_change=_picked_dataset,
-        width=170,
+        width=145,
         placeholder="choose",
     )
     runs = [run for run in usable if run.dataset == current or current not in names]
@@ -184,7 +192,7 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
         format_func=lambda id: run_name(by_id[id]),
         key="context-run",
         on_change=lambda: state.put(run=st.session_state["context-run"]),
-        width=290,
+        width=235,
         placeholder="choose",
     )
 
@@ -233,7 +241,7 @@ def _choose_window(count: int) -> int:
         on_change=typed,
         placeholder="future",
         disabled=not count,
-        width=140,
+        width=135,
         help="Test windows in order of time, one step apart. Type a number, or use plus, minus and the arrow keys.",
     )
     st.menu_button(
@@ -271,7 +279,7 @@ def _choose_variate(targets: tuple[str, ...]) -> str:
         targets,
         key="context-variate",
         on_change=lambda: state.put(variate=st.session_state["context-variate"]),
-        width=140,
+        width=115,
     )
     return chosen
 
@@ -287,7 +295,7 @@ def _choose_step(horizon: int) -> int:
         step=1,
         key="context-step",
         on_change=lambda: state.put(step=st.session_state["context-step"]),
-        width=110,
+        width=100,
         help="The forecast step in question. Known lags of a synthetic series lie elsewhere for every step.",
     )
     return step - 1

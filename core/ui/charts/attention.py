@@ -81,7 +81,7 @@ def strips(maps: Sequence[Strip]) -> pd.DataFrame:
         tables.append(
             pd.DataFrame(
                 {
-                    "method": found.method,
+                    "method": found.method.capitalize(),
                     "at": (first + last) / 2,
                     "from": first,
                     "to": last,
@@ -160,6 +160,18 @@ def cell_sentence(asks: tuple[int, int], answers: tuple[int, int], weight: float
 def span(first: int, last: int) -> str:
     """Half-open span in words: "steps 32 to 47", "step 5"."""
     return f"step {int(first)}" if last - first <= 1 else f"steps {int(first)} to {int(last) - 1}"
+
+
+def short_span(first: int, last: int) -> str:
+    """Half-open span as "32–47" or "5"."""
+    return f"{int(first)}" if last - first <= 1 else f"{int(first)}–{int(last) - 1}"
+
+
+def steps_of(at: Sequence[float], lookback: int) -> tuple[int, int] | None:
+    """The look-back steps whose middles lie in a brushed interval, half-open; None where there is none."""
+    low, high = sorted((float(at[0]), float(at[1])))
+    first, last = max(int(np.ceil(low - 0.5)), 0), min(int(np.floor(high - 0.5)) + 1, lookback)
+    return (first, last) if first < last else None
 
 
 def truth_spans(truth: dict[str, Any] | None, lookback: int, step_ahead: int) -> pd.DataFrame:
@@ -503,7 +515,7 @@ def _row_names(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "y": (rows["q0"] + rows["q1"]) / 2,
-            "label": [f"{a}–{b - 1}" if b - a > 1 else f"{a}" for a, b in zip(rows["q0"], rows["q1"], strict=True)],
+            "label": [short_span(a, b) for a, b in zip(rows["q0"], rows["q1"], strict=True)],
         }
     )
 

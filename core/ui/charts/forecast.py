@@ -24,6 +24,7 @@ from core.ui.charts.picture import (
 )
 from core.ui.theme import Colors
 
+STRIP = 70  # pixels
 MOST_BARS = 600  # test windows drawn in the strip; above it neighbours share a bar
 SNUG = {"padding": {"left": 0, "right": 0, "top": 4, "bottom": 4}}
 KINDS = ("observed", "forecast", "seasonal naive")
@@ -217,7 +218,7 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
                         "x": x,
                         "x2": {"field": "to"},
                         "y": {"value": 0},
-                        "y2": {"value": 74},
+                        "y2": {"value": STRIP},
                         "tooltip": tip(("text", " ")),
                     },
                     opacity=0,
@@ -234,7 +235,7 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
             *gutter_words(words, room=30),
             *gutter_words(small, room=26, size=11),
         ],
-        "height": 74,
+        "height": STRIP,
     } | SNUG
     worst = int(np.argmax(mse))
     says = (
@@ -269,13 +270,13 @@ def by_step_picture(mse: np.ndarray, naive: float | None, colors: Colors) -> Pic
 def by_variate_picture(names: Sequence[str], mse: np.ndarray, chosen: str, colors: Colors, most: int = 24) -> Picture:
     """MSE by variate, worst first (at most ``most``); the chosen one in the accent."""
     order = np.argsort(-mse)[:most]
-    table = pd.DataFrame({"variate": [names[i] for i in order], "mse": mse[order], "rank": np.arange(len(order))})
+    table = pd.DataFrame({"variate": [names[i] for i in order], "mse": mse[order]})
     table["text"] = [number(v) for v in table["mse"]]
     table["chosen"] = table["variate"] == chosen
     y = {
         "field": "variate",
         "type": "nominal",
-        "sort": {"field": "rank"},
+        "sort": list(table["variate"]),
         "axis": {"title": None, "labelLimit": 110, "labelColor": colors.text, "domain": False, "ticks": False},
     }
     x = quantity("mse", axis={"title": "MSE, z-scored", "tickCount": 4})
@@ -298,20 +299,19 @@ def by_variate_picture(names: Sequence[str], mse: np.ndarray, chosen: str, color
 
 
 def _time(dated: bool, zone: str, gutter: bool = False) -> dict[str, Any]:
-    scale: dict[str, Any] = {"nice": False, "zero": False}
+    scale: dict[str, Any] = {"nice": False}
+    axis: dict[str, Any] = {"titleAnchor": "start", "grid": True, "tickCount": {"expr": "width < 520 ? 4 : 9"}}
     if gutter:
         scale["range"] = [{"expr": GUTTER}, {"expr": "width - 8"}]
-    if not dated:
-        axis = {"title": "row", "titleAnchor": "start", "grid": True, "format": ",d"}
-        return {"field": "at", "type": "quantitative", "scale": scale, "axis": axis}
-    axis = {
-        "title": f"time, {zone}",
-        "titleAnchor": "start",
-        "grid": True,
-        "tickCount": {"expr": "width < 520 ? 4 : 9"},
-    }
-    if gutter:
         axis |= {"titleX": {"expr": GUTTER}, "titleAlign": "left"}
+    if not dated:
+        return quantity("at", scale=scale | {"zero": False}, axis=axis | {"title": "row", "format": ",d"})
+    label = (
+        "utchours(datum.value) || utcminutes(datum.value) ? utcFormat(datum.value, '%H:%M')"
+        " : utcdate(datum.value) > 1 ? utcFormat(datum.value, '%d %b')"
+        " : utcmonth(datum.value) ? utcFormat(datum.value, '%b %Y') : utcFormat(datum.value, '%Y')"
+    )
+    axis |= {"title": f"time, {zone}", "labelExpr": label}
     return {"field": "at", "type": "temporal", "scale": scale | {"type": "utc"}, "axis": axis}
 
 

@@ -137,31 +137,21 @@ def scale_picture(
     of = {k: [{"filter": {"field": "kind", "equal": k}}] for k in ("adds", "seasonal part", "trend part", "what if")}
     right = [
         mark("point", "limits", {"y": adds}, opacity=0, size=0),
-        mark("area", "adds", x_adds, transform=of["adds"], color=color, opacity=0.22),
+        mark("area", "adds", x_adds | {"y": adds | {"stack": None}}, transform=of["adds"], color=color, opacity=0.22),
         {
             "data": {"values": [{"from": lookback, "to": lookback + horizon, "value": 0}]},
             "mark": {"type": "rule", "color": colors.muted, "strokeWidth": 0.7},
             "encoding": stage.between(y=adds),
         },
         mark("line", "adds", x_adds | told, transform=of["adds"], color=color, strokeWidth=1.8),
-        mark("line", "adds", x_adds | told, transform=of["seasonal part"], color=colors.text, strokeWidth=1),
-        mark(
-            "line",
-            "adds",
-            x_adds | told,
-            transform=of["trend part"],
-            color=colors.text,
-            strokeWidth=1,
-            strokeDash=[5, 3],
-        ),
-        mark(
-            "line",
-            "adds",
-            x_adds | told,
-            transform=of["what if"],
-            color=colors.accent,
-            strokeWidth=2,
-            strokeDash=[2, 2],
+        *(
+            mark("line", "adds", x_adds | told, transform=of[kind], **looks)
+            for kind, looks in (
+                ("seasonal part", {"color": colors.text, "strokeWidth": 1}),
+                ("trend part", {"color": colors.text, "strokeWidth": 1, "strokeDash": [5, 3]}),
+                ("what if", {"color": colors.accent, "strokeWidth": 2, "strokeDash": [2, 2]}),
+            )
+            if kind in lines
         ),
     ]
     words = [(name, top + 10.0, colors.text, "bold")]
@@ -231,21 +221,19 @@ def sum_picture(
                 strokeDash=[5, 4],
                 strokeWidth=1.2,
             ),
-            mark("line", "lines", place | told, transform=of["observed"], color=colors.text, strokeWidth=1.3),
-            mark("line", "lines", place | told, transform=of["forecast"], color=colors.accent, strokeWidth=2.4),
-            mark(
-                "line",
-                "lines",
-                place | told,
-                transform=of["what if"],
-                color=colors.accent,
-                strokeWidth=2,
-                strokeDash=[2, 2],
+            *(
+                mark("line", "lines", place | told, transform=of[kind], **looks)
+                for kind, looks in (
+                    ("observed", {"color": colors.text, "strokeWidth": 1.3}),
+                    ("forecast", {"color": colors.accent, "strokeWidth": 2.4}),
+                    ("what if", {"color": colors.accent, "strokeWidth": 2, "strokeDash": [2, 2]}),
+                )
+                if kind in lines
             ),
             *gutter_words(words, room=40),
             *gutter_words(small, room=30, size=11),
         ],
-        "height": 120,
+        "height": 110,
     } | _close
     says = f"The scales and the window's level sum to the forecast within {residual:.0e}."
     return Picture(spec, tables, says)
@@ -310,3 +298,25 @@ def _headings(stage: Stage, left: str, right: str, colors: Colors) -> list[dict[
             }
         )
     return found
+
+
+def stacked_picture(pictures: Sequence[Picture]) -> Picture:
+    """Several pictures under one another as one, for a file."""
+    rows, tables = [], {}
+    for i, picture in enumerate(pictures):
+        rows.append(_renamed(picture.spec, f"{i}-"))
+        rows[-1].pop("padding")
+        tables |= {f"{i}-{name}": table for name, table in picture.tables.items()}
+    spec = {"vconcat": rows, "spacing": 12, "resolve": {"scale": {"color": "independent"}}}
+    return Picture(spec, tables, " ".join(p.takeaway for p in pictures))
+
+
+def _renamed(spec: Any, prefix: str) -> Any:
+    """The specification with the names of its tables prefixed."""
+    if isinstance(spec, list):
+        return [_renamed(part, prefix) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if set(spec) == {"name"}:
+        return {"name": prefix + spec["name"]}
+    return {key: _renamed(part, prefix) for key, part in spec.items()}

@@ -1,0 +1,192 @@
+"""Scales: the forecast as the exact sum of what each scale adds, and how much each scale matters."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.training.events import EpochDone
+from core.ui import boot, export, inspect, resources, widgets
+from core.ui.charts import scales as charts
+from core.ui.theme import colors, palette
+
+heading = boot.page("Scales")
+view = inspect.context()
+run, shown, found = view.run, colors(), view.relevance
+trace = view.trace()
+
+if not trace.scales:
+    reason = run.model.capabilities.reason or "It forecasts from one resolution."
+    st.markdown(f"{widgets.plain(run.model.title)} has no scales. {widgets.plain(reason)}")
+    st.page_link(
+        "pages/forecast.py", label="See its forecast", icon=":material/show_chart:", query_params=dict(st.query_params)
+    )
+    st.stop()
+
+count = len(trace.scales)
+names, ramp = charts.scale_names(count), palette(count)
+scales = list(zip(trace.scales, names, ramp, strict=True))
+
+
+def headline() -> str:
+    """Which scales carry the forecast, from what the run's card measured on the test windows."""
+    without = found.get("without_attended")
+    if without is None:
+        return "This model has one scale, and it makes the whole forecast."
+    others = "the other" if count == 2 else f"the other {count - 1}"
+    if abs(without) < 0.02:
+        return (
+            f"Only the finest scale carries this forecast. It has no attention: leaving out {others} changes the test "
+            f"error by {without:+.1%}."
+        )
+    return f"All scales count: leaving out {others} and keeping the finest changes the test error by {without:+.1%}."
+
+
+if found:
+    heading.markdown(headline())
+
+tools = st.container(horizontal=True, gap="medium", vertical_alignment="center", key="scales-tools")
+with tools:
+    parts = st.toggle(
+        "Seasonal and trend part",
+        key="scales-parts",
+        help="Each contribution is a seasonal (solid) and a trend part (dashed).",
+    )
+    by_hand = st.toggle(
+        "Move the weights",
+        key="scales-by-hand",
+        help="What if the scales had other weights? Contributions are multiplied; the attention stays as it was.",
+    )
+
+moved = {s.scale: s.weight for s in trace.scales}
+if by_hand:
+
+    def reset() -> None:
+        for s in trace.scales:
+            st.session_state.pop(f"weight-{view.row.id}-{s.scale}", None)
+
+    with st.container(border=True, key="what-if"):
+        st.markdown("**What if** the weights were these? Nothing is retrained, and the run is not changed.")
+        row = st.columns([*([2] * count), 1], vertical_alignment="bottom")
+        for place, (s, name, _) in zip(row, scales, strict=False):
+            moved[s.scale] = place.slider(
+                f"{name}, learned {s.weight:.2f}", 0.0, 1.0, s.weight, 0.01, key=f"weight-{view.row.id}-{s.scale}"
+            )
+        row[-1].button("Reset", on_click=reset, icon=":material/undo:")
+factors = {s.scale: moved[s.scale] / s.weight if s.weight else 1.0 for s in trace.scales}
+is_moved = by_hand and any(abs(f - 1) > 1e-3 for f in factors.values())
+
+forecast, rest = trace.forecast[0, :, view.column], trace.rest[0, :, view.column]
+contributions = np.stack([s.contribution[0, :, view.column] for s in trace.scales])
+residual = float(np.abs(contributions.sum(axis=0) + rest - forecast).max())
+what_if = None
+if is_moved:
+    what_if = rest + sum(factors[s.scale] * c for s, c in zip(trace.scales, contributions, strict=True))
+limits = charts.limits_of(trace, view.column)
+epochs = [e for e in resources.jobs().events(view.row.id) if isinstance(e, EpochDone) and e.scale_weights]
+
+for i, (s, name, color) in enumerate(scales):
+    with st.container(border=True, key=f"scale-{i}"):
+        chart, about = st.columns([5, 1], gap="small", vertical_alignment="center")
+        with chart:
+            inspect.show(
+                charts.scale_picture(
+                    s,
+                    name,
+                    view.column,
+                    view.lookback,
+                    view.horizon,
+                    limits,
+                    color,
+                    shown,
+                    parts=parts,
+                    factor_by_hand=factors[s.scale] if is_moved else None,
+                    head=i == 0,
+                    heading="What it adds to the forecast",
+                ),
+                key=f"scale-picture-{i}",
+            )
+        with about, st.container(gap=None):
+            st.markdown(f"Weight **{s.weight:.3f}**" + (f" → {moved[s.scale]:.2f}" if is_moved else ""))
+            if epochs:
+                inspect.show(
+                    charts.weights_picture(
+                        [e.scale_weights[i] for e in epochs if len(e.scale_weights) > i], color, shown
+                    ),
+                    key=f"scale-weights-{i}",
+                )
+            if found.get("shares"):
+                st.caption(f"{found['shares'][i]:.0%} of the change")
+            if found.get("without_scale_mse"):
+                st.caption(f"without it: MSE {found['without_scale_mse'][i]:+.3f}")
+
+picture = charts.sum_picture(
+    view.window.lookback[:, view.column],
+    view.truth,
+    forecast,
+    rest,
+    shown,
+    patch=max((s.patch * s.factor for s in trace.scales), default=16),
+    what_if=what_if,
+    residual=residual,
+)
+with st.container(border=True, key="scale-sum"):
+    chart, about = st.columns([5, 1], gap="small", vertical_alignment="center")
+    with chart:
+        inspect.show(picture, key="scale-sum-picture")
+    with about, st.container(gap=None):
+        if view.truth is not None:
+            std = float(run.scaler.std[view.column])
+            st.markdown(f"MSE **{widgets.figures(float(np.mean((forecast - view.truth) ** 2)) / std**2)}**")
+            if what_if is not None:
+                st.markdown(f"what if **{widgets.figures(float(np.mean((what_if - view.truth) ** 2)) / std**2)}**")
+            st.caption("of this window and variate, z-scored")
+        st.caption(
+            f"{'Contribution' if count == 1 else f'The {count} contributions'} and level sum to the forecast within "
+            f"{residual:.0e}. The level is the window's own and belongs to no scale."
+        )
+
+
+def numbers() -> pd.DataFrame:
+    rows = {"time": view.stamps[view.lookback :], "steps ahead": np.arange(1, view.horizon + 1)}
+    for s, name, _ in scales:
+        for part in ("contribution", "seasonal", "trend"):
+            rows[f"{name} {part}"] = getattr(s, part)[0, :, view.column]
+    return pd.DataFrame(rows | {"level": rest, "forecast": forecast})
+
+
+def weighing() -> pd.DataFrame:
+    rows = []
+    for i, (s, name, _) in enumerate(scales):
+        change = (found.get("without_scale") or [None] * count)[i]
+        rows.append(
+            {
+                "scale": name,
+                "steps a point": s.factor,
+                "points a patch": s.patch or None,
+                "weight": f"{s.weight:.3f}",
+                "share of the change": f"{found['shares'][i]:.1%}" if found.get("shares") else "",
+                "MSE without it": "" if change is None else f"{change:+.2%}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+whole = charts.stacked_picture(
+    [
+        charts.scale_picture(
+            s, name, view.column, view.lookback, view.horizon, limits, color, shown, head=i == 0, heading="What it adds"
+        )
+        for i, (s, name, color) in enumerate(scales)
+    ]
+    + [picture]
+)
+left, right = st.columns([3, 1], gap="medium")
+with right:
+    export.buttons("scalescope-scales", whole, numbers(), view.provenance("contributions per scale"))
+with left, st.expander("Numbers", icon=":material/table:"):
+    st.dataframe(weighing(), hide_index=True, key="scales-weighing")
+    st.dataframe(numbers(), hide_index=True, height=280, key="scales-numbers")
+    st.caption(
+        "Share of the change: mean size of a scale's contribution over the test windows, each variate in its own "
+        "measure. MSE without it: the test error when the scale is left out of the sum, nothing retrained."
+    )
