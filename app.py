@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.ui import boot, live, theme
 
-st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide", initial_sidebar_state=232)
+boot.set_up()
 st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
 chosen = boot.navigate()
 live.side_bar()

@@ -34,6 +34,11 @@ PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
 }
 
 
+def set_up() -> None:
+    """Title, icon, width: before anything else is drawn, also by a page that runs alone."""
+    st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide", initial_sidebar_state=232)
+
+
 def navigate() -> Any:
     """Declare the pages (once a run, from ``app.py``) and return the one to run; follows a deep link that was held."""
     st.session_state[_BOOTED] = True
@@ -59,6 +64,7 @@ def page(title: str, follows: tuple[str, ...] = state.NAMES) -> DeltaGenerator:
     Returns the empty place right of the heading, for one sentence that may come later.
     """
     if not st.session_state.get(_BOOTED):
+        set_up()
         held = {name: st.query_params.get_all(name) for name in st.query_params}
         st.session_state[_WANTED] = (title.lower(), held)
         st.switch_page("app.py")

@@ -84,7 +84,7 @@ def _view(run_id: str, known: str) -> None:
     charts, numbers = st.columns([3, 1], gap="large")
     with charts:
         if not epochs:
-            st.caption("The curves begin with the first epoch." if job.active else "No epoch was finished.")
+            widgets.note("The curves begin with the first epoch." if job.active else "No epoch was finished.")
             if job.active:
                 st.skeleton(height=230)
         else:
@@ -124,4 +124,4 @@ def _view(run_id: str, known: str) -> None:
         finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
         if finished:
             st.metric("Time", widgets.duration(finished.seconds))
-        st.caption(f"Device: {job.device or 'not known yet'}")
+        widgets.note(f"Device: {job.device or 'not known yet'}")

@@ -69,12 +69,12 @@ def row(table: pd.DataFrame, variate: str, color: str, clock: bool, axis_title: 
         .mark_line(color=color, strokeWidth=1.2, interpolate="linear")
         .encode(
             x=_time(clock, axis),
-            y=alt.Y("value:Q", scale=alt.Scale(zero=False), axis=_gutter(format="~s" if large else "~g")),
+            y=alt.Y("value:Q", scale=alt.Scale(zero=False), axis=_gutter(format=".3~s" if large else ",.4~g")),
             tooltip=[alt.Tooltip("when:N", title="time" if clock else "row"), alt.Tooltip("value:Q", format=".5~g")],
         )
     )
     name = alt.Chart(pd.DataFrame({"name": [variate]})).mark_text(
-        align="left", baseline="top", fontWeight="bold", color=colors.text, dx=4, dy=2
+        align="left", baseline="bottom", fontWeight="bold", color=colors.text, dy=-4
     )
     label = name.encode(x=alt.value(0), y=alt.value(0), text="name:N")
     return style(alt.layer(line, label, height=ROW + (FOOT if last else 0)))
