@@ -1,5 +1,6 @@
 """``python -m core``: the command line over the same core as the pages. What the commands do is in ``cli.py``."""
 
+import os
 import sys
 
 from core.errors import UserError
@@ -7,6 +8,9 @@ from core.errors import UserError
 
 def main() -> None:
     """Runs one command. A UserError becomes its sentence on stderr and exit code 2, never a traceback."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # waiting threads that spin make every step several times slower
     from core.cli import app
 
     try:

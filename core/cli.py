@@ -397,6 +397,8 @@ def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fil
     """A file read as it proposes itself, but for what was said on the command line."""
     from core.data.read import parse, sniff
 
+    if not file.is_file():
+        raise UserError(f"There is no file {file}. Check the path.")
     choice = sniff(file, file.name).choice
     if time_column is not None:
         values = [name for name in choice.value_columns if name != time_column]
@@ -409,7 +411,13 @@ def _open(
     directory: Path, file: Path, time_column: str | None, day_first: bool | None, fill: Fill
 ) -> "tuple[LoadedRun, Series]":
     """A run and the series to use it on. Raises UserError where they do not belong together."""
+    import torch
+
     from core.evaluate.run import LoadedRun
+    from core.settings import Settings
+    from core.training.device import resolve_threads
+
+    torch.set_num_threads(resolve_threads(Settings().threads))
 
     run = LoadedRun.open(directory)
     series, _, _ = _read(file, time_column, day_first, fill)

@@ -18,7 +18,7 @@ from core.evaluate.season import season
 from core.explain.relevance import relevance
 from core.jobs.directory import JobDirectory
 from core.jobs.worker import finite
-from core.training.checkpoint import read_card, load_weights, save
+from core.training.checkpoint import load_weights, read_card, save
 from core.training.events import Finished
 from core.training.spec import Spec, Split
 

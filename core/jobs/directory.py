@@ -181,7 +181,9 @@ class JobDirectory:
                 return "cancelled"
             case Failed():
                 return "failed"
-        return "running" if alive else "interrupted"
+        if alive:
+            return "running"
+        return "cancelled" if self.path.joinpath("cancel").exists() else "interrupted"
 
 
 @lru_cache(maxsize=64)

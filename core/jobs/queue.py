@@ -216,14 +216,14 @@ class Jobs:
 
     def _settle(self, job: JobDirectory) -> None:
         """Brings one job forward: what was asked of it, what became of it, what the store should know."""
-        alive, state = job.alive(), job.state()
+        alive, state, last = job.alive(), job.state(), job.last_word()
         cancel = job.path / "cancel"
         if state == "running" and cancel.exists() and time.time() - cancel.stat().st_mtime > PATIENCE:
             self._end(job)
-        elif state == "interrupted" and cancel.exists():
-            job.append(Cancelled(time.time(), job.epochs_run(), job.best_epoch()))
-            state = job.state()
-        last = job.last_word()
+            alive, state = False, job.state()
+        if state == "cancelled" and last is None:  # it died before it could say so
+            last = Cancelled(time.time(), job.epochs_run(), job.best_epoch())
+            job.append(last)
         if alive and last is not None and time.time() - last.time > AFTERWORK:
             self._end(job)
         if state != self._known.get(job.id):

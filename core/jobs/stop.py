@@ -63,8 +63,9 @@ class Stop:
             raise Stopped
 
     def _look(self) -> None:
+        main = threading.main_thread().ident or 0
         # Asks again until the block is left: an exception raised inside a destructor, say, is lost.
         while not self._over.wait(LOOK):
             late = self._deadline is not None and time.monotonic() > self._deadline
             if self._wanted or late or (self._file is not None and self._file.exists()):
-                signal.raise_signal(signal.SIGTERM)
+                signal.pthread_kill(main, signal.SIGTERM)  # to that thread, so that it wakes from a wait too

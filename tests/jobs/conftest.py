@@ -92,6 +92,7 @@ def until(jobs: Jobs, id: str, what: Callable[[JobStatus], bool], seconds: float
         jobs.refresh()
         status = jobs.status(id)
         if what(status):
+            jobs.refresh()  # the store hears of it at the next look
             return status
         time.sleep(0.02)
     raise AssertionError(f"still {status}")

@@ -193,8 +193,9 @@ def test_a_worker_that_does_not_answer_a_cancel_is_ended(jobs, place, series, mo
     """A stopped process (SIGSTOP) stands for one stuck in a single long operation."""
     monkeypatch.setattr("core.jobs.queue.PATIENCE", 0.5)
     id = jobs.submit(long_spec(series), series)
-    until(jobs, id, lambda s: s.epoch >= 1)
-    process = JobDirectory(place.runs / id).process()
+    job = JobDirectory(place.runs / id)
+    until(jobs, id, lambda s: job.best_epoch() >= 1)
+    process = job.process()
     assert process is not None
     process.suspend()
     jobs.cancel(id)
