@@ -56,22 +56,18 @@ if not runs:
         "No run yet. Choose a sample or bring a file; a quick training takes less than a minute on most machines."
     )
 for run in runs:
-    with st.container(border=True, key=f"run-{run.id}"):
-        name, about, measure, link = st.columns([3, 3, 2, 2], vertical_alignment="center")
-        with name, st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{widgets.plain(run.name)}**", width="content")
-            widgets.state_badge(run.state)
-        dataset = datasets.get(run.dataset)
-        about.caption(
-            f"{widgets.plain(dataset.name) if dataset else 'dataset deleted'} · {widgets.ago(run.created_at)}"
-        )
-        mse = (run.card or {}).get("metrics", {}).get("mse")
-        with measure:
-            widgets.note(f"test MSE {widgets.figures(mse)}" if mse is not None else "not scored yet")
-        target = "forecast" if run.state in ("finished", "cancelled") and run.card else "train"
-        link.page_link(
-            f"pages/{target}.py",
-            label="Open" if target == "forecast" else "See the training",
+    usable = bool(run.card) and run.state in ("finished", "cancelled")
+    mse = ((run.card or {}).get("metrics") or {}).get("mse")
+    about = [datasets[run.dataset].name if run.dataset in datasets else "dataset deleted", widgets.ago(run.created_at)]
+    about += [f"test MSE {widgets.figures(mse)}"] if mse is not None else []
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium", key=f"run-{run.id}"):
+        st.markdown(f"**{widgets.plain(run.name or run.id)}**", width="content")
+        widgets.state_badge(run.state)
+        widgets.note(widgets.plain(" · ".join(about)), width="content")
+        st.space("stretch")
+        st.page_link(
+            "pages/forecast.py" if usable else "pages/train.py",
+            label="Open" if usable else "See the training",
             icon=":material/arrow_forward:",
             query_params={"dataset": run.dataset, "run": run.id},
         )

@@ -68,12 +68,14 @@ def show_run(run_id: str) -> None:
 
 def _scores(metrics: dict) -> None:
     with st.grid("auto", min_column_width=150):
-        st.metric("Test MSE, z-scored", widgets.figures(metrics.get("mse")), border=True)
-        st.metric("Test MAE, z-scored", widgets.figures(metrics.get("mae")), border=True)
+        st.metric("Test MSE, z-scored", widgets.figures(metrics.get("mse")), border=True, height="stretch")
+        st.metric("Test MAE, z-scored", widgets.figures(metrics.get("mae")), border=True, height="stretch")
         naive, mse = metrics.get("naive_mse"), metrics.get("mse")
         better = f"{(mse - naive) / naive:+.0%} against it" if naive and mse is not None else None
-        st.metric("Seasonal naive, MSE", widgets.figures(naive), better, delta_color="inverse", border=True)
-        st.metric("Test windows", f"{metrics.get('windows', 0):,}", border=True)
+        st.metric(
+            "Seasonal naive, MSE", widgets.figures(naive), better, delta_color="inverse", border=True, height="stretch"
+        )
+        st.metric("Test windows", f"{metrics.get('windows', 0):,}", border=True, height="stretch")
 
 
 def show_form() -> None:

@@ -118,7 +118,7 @@ def _view(run_id: str, known: str) -> None:
         if job.active:
             st.progress(progress(job), text=_standing(job))
         st.metric("Validation loss, best", widgets.figures(job.validation_loss), help="MSE on z-scored targets.")
-        st.metric("Training loss, now", widgets.figures(job.loss))
+        st.metric("Training loss, now" if job.active else "Training loss, last", widgets.figures(job.loss))
         if job.windows_per_second:
             st.metric("Windows per second", widgets.figures(job.windows_per_second))
         finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)

@@ -30,9 +30,9 @@ def problem(error: UserError | str) -> None:
     st.error(plain(error), icon=":material/error:")
 
 
-def note(text: str) -> None:
+def note(text: str, width: Literal["stretch", "content"] = "stretch") -> None:
     """A quiet line of our own Markdown (names in it made ``plain``). Unlike ``st.caption`` it keeps 4.5:1 contrast."""
-    st.markdown(f":small[:gray[{text}]]")
+    st.markdown(f":small[:gray[{text}]]", width=width)
 
 
 def nothing_yet(sentence: str, page: str, action: str, icon: str) -> None:

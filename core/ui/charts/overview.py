@@ -62,7 +62,7 @@ def strip(table: pd.DataFrame, clock: bool, colors: Colors) -> Picture:
 def row(table: pd.DataFrame, variate: str, color: str, clock: bool, axis_title: str | None, colors: Colors) -> Picture:
     """One variate in detail. ``table`` is ``t, when, value``; only the last of a stack has an ``axis_title``."""
     last = axis_title is not None
-    axis = alt.Axis(title=axis_title, labels=last, ticks=last, grid=True, tickCount=8)
+    axis = alt.Axis(title=axis_title, labels=last, ticks=last, grid=True, tickCount=8, labelFlush=True)
     large = bool((table["value"].abs() >= 10_000).any())
     line = (
         alt.Chart(table)
