@@ -121,7 +121,7 @@ with side:
     st.segmented_control(
         "Branch",
         branches,
-        format_func=lambda b: {"patch": "Patches", "local": "Inside patches"}.get(b, b.capitalize()),
+        format_func=lambda b: {"patch": "Patches", "local": "Inside patches"}.get(b) or str(b),
         key="attention-branch",
         on_change=lambda: choose(chosen.scale, session["attention-branch"] or chosen.branch),
         help="Between patches, or between the points inside each patch. The model adds both.",
@@ -179,7 +179,7 @@ def told() -> str:
     """What is marked, in words."""
     parts = []
     if cell is not None:
-        parts.append(cells[(cells["q"] == cell[0]) & (cells["k"] == cell[1])]["text"].iloc[0] + ".")
+        parts.append(next(r["text"] for r in cells.to_dict("records") if (r["q"], r["k"]) == cell) + ".")
     if span is not None:
         weight, even, share = share_of(*span)
         which = ", ".join(f"{value:.1%} of the {method} saliency" for method, value in share.items())
@@ -213,26 +213,27 @@ with main:
 with side:
     session["span-from"], session["span-to"] = (span[0], span[1] - 1) if span else (None, None)
     limits = {"min_value": 0, "max_value": view.lookback - 1, "step": 1, "on_change": typed_span, "placeholder": "none"}
-    left, right = st.columns(2, gap="small")
-    left.number_input("Mark from step", key="span-from", **limits)
-    right.number_input("to step", key="span-to", **limits)
+    with st.container(horizontal=True, gap="small"):
+        st.number_input("Mark from step", key="span-from", **limits)
+        st.number_input("to step", key="span-to", **limits)
     if len(cells) <= 400:
-        for place, label, key, index, ends in (
-            (left, "Cell: asks", "cell-asks", "q", ("q0", "q1")),
-            (right, "answers", "cell-answers", "k", ("from", "to")),
-        ):
-            names = {int(r[index]): charts.short_span(r[ends[0]], r[ends[1]]) for r in cells.to_dict("records")}
-            if cell is not None:
-                session[key] = cell[0] if index == "q" else cell[1]
-            elif session.get(key) not in names:
-                session[key] = NONE
-            place.selectbox(
-                label,
-                [NONE, *sorted(names)],
-                format_func=lambda n, of=names: of.get(n, n),
-                key=key,
-                on_change=typed_cell,
-            )
+        with st.container(horizontal=True, gap="small"):
+            for label, key, index, ends in (
+                ("Cell: asks", "cell-asks", "q", ("q0", "q1")),
+                ("answers", "cell-answers", "k", ("from", "to")),
+            ):
+                names = {int(r[index]): charts.short_span(r[ends[0]], r[ends[1]]) for r in cells.to_dict("records")}
+                if cell is not None:
+                    session[key] = cell[0] if index == "q" else cell[1]
+                elif session.get(key) not in names:
+                    session[key] = NONE
+                st.selectbox(
+                    label,
+                    [NONE, *sorted(names)],
+                    format_func=lambda n, of=names: of.get(n) or str(n),
+                    key=key,
+                    on_change=typed_cell,
+                )
 
 
 def numbers() -> pd.DataFrame:
@@ -255,7 +256,7 @@ def numbers() -> pd.DataFrame:
     for s in strips:
         about = {"what": f"{s.method} saliency", "step from": step, "step to": step, "value": s.values}
         parts.append(pd.DataFrame(about).assign(**{"even share": float(s.values.sum()) / view.lookback}))
-    return pd.concat(parts, ignore_index=True)[head]
+    return pd.concat(parts, ignore_index=True).reindex(columns=head)
 
 
 with side:
@@ -265,9 +266,9 @@ with side:
     export.buttons("scalescope-attention", picture, numbers(), view.provenance(method))
     with st.popover("What this map may not claim", type="tertiary"):
         st.markdown(
-            f"Attention weights are one factor of the forecast, not its cause. This map tells apart {resolution} steps, "
-            "not single ones. It is one map for all variates and all steps ahead. The finest scale has no attention and "
-            "enters no map; what it adds is on the Scales page."
+            "Attention weights are one factor of the forecast, not its cause. "
+            f"This map resolves {resolution} step{'s' if resolution > 1 else ''}. It is one map for all variates and "
+            "all steps ahead. The finest scale has no attention and enters no map; what it adds is on the Scales page."
         )
 with st.expander("Numbers", icon=":material/table:"):
     st.dataframe(numbers(), hide_index=True, height=320, key="attention-numbers")

@@ -101,7 +101,6 @@ for i, (s, name, color) in enumerate(scales):
                     parts=parts,
                     factor_by_hand=factors[s.scale] if is_moved else None,
                     head=i == 0,
-                    heading="What it adds to the forecast",
                 ),
                 key=f"scale-picture-{i}",
             )
@@ -173,9 +172,7 @@ def weighing() -> pd.DataFrame:
 
 whole = charts.stacked_picture(
     [
-        charts.scale_picture(
-            s, name, view.column, view.lookback, view.horizon, limits, color, shown, head=i == 0, heading="What it adds"
-        )
+        charts.scale_picture(s, name, view.column, view.lookback, view.horizon, limits, color, shown, head=i == 0)
         for i, (s, name, color) in enumerate(scales)
     ]
     + [picture]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import streamlit as st
+from streamlit.components.v2 import component
 
 from core.errors import UserError
 from core.settings import settings
@@ -114,7 +115,7 @@ def context(step_ahead: bool = False) -> View:
             name: state.get(name) for name in ("window", "variate", "scale", "step") if state.get("run") == chosen.id
         }
         state.put(dataset=chosen.dataset, run=chosen.id, **kept)
-    bar = st.container(border=True, horizontal=True, vertical_alignment="bottom", gap="small", key="context")
+    bar = st.container(border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall", key="context")
     with bar:
         _choose_run(datasets, usable, chosen)
     if chosen is None:
@@ -178,7 +179,7 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
         format_func=lambda id: datasets[id].name,
         key="context-dataset",
         on_change=_picked_dataset,
-        width=145,
+        width=140,
         placeholder="choose",
     )
     runs = [run for run in usable if run.dataset == current or current not in names]
@@ -192,7 +193,7 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
         format_func=lambda id: run_name(by_id[id]),
         key="context-run",
         on_change=lambda: state.put(run=st.session_state["context-run"]),
-        width=235,
+        width=225,
         placeholder="choose",
     )
 
@@ -301,7 +302,7 @@ def _choose_step(horizon: int) -> int:
     return step - 1
 
 
-_link = st.components.v2.component(
+_link = component(
     "copy_link",
     html='<button type="button"></button>',
     css="""

@@ -18,11 +18,13 @@ MOST_CELLS, MOST_COLUMNS = 1800, 400  # marks that leave the server, per map and
 
 
 class Strip(Protocol):
-    """What a strip needs of a saliency map: values per look-back step, not negative, and how fine they are."""
+    """What a strip needs of a saliency map: values per look-back step, not negative."""
 
-    method: str
-    values: np.ndarray
-    resolution: int
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def values(self) -> np.ndarray: ...
 
 
 def lines(lookback: np.ndarray, truth: np.ndarray | None, forecast: np.ndarray, stamps: Sequence[str]) -> pd.DataFrame:
@@ -60,7 +62,7 @@ def positions(
             "from": step,
             "to": np.minimum(step + every, total),
             "where": [f"{s}" if s < past else f"{s} (forecast step {s - past + 1})" for s in step],
-            "when": [stamps[s] for s in step],
+            "when": [stamps[int(s)] for s in step],
             "observed": [number(v) for v in seen[step]],
             "forecast": [number(v) for v in ahead[step]],
         }
@@ -87,7 +89,7 @@ def strips(maps: Sequence[Strip]) -> pd.DataFrame:
                     "to": last,
                     "share": mean,
                     "text": [
-                        f"{span(a, b).capitalize()}: {v:.2f} times an even share"
+                        f"{span(int(a), int(b)).capitalize()}: {v:.2f} times an even share"
                         for a, b, v in zip(first, last, mean, strict=True)
                     ],
                 }
@@ -299,7 +301,7 @@ class _Rows(Stage):
                 "data": {"values": [{}]},
                 "transform": [{"calculate": first, "as": "from"}, {"calculate": last, "as": "to"}],
                 "mark": {"type": "rect", "color": self.colors.ground, "opacity": 0.7},
-                "encoding": self.between(**place),
+                "encoding": self.between() | place,
             }
             for first, last in ends
         ]
@@ -402,12 +404,12 @@ class _Rows(Stage):
             mark(
                 "rect",
                 "strips",
-                self.between(**place, color=color, tooltip=tip(("text", " "))),
+                self.between() | place | {"color": color, "tooltip": tip(("text", " "))},
                 transform=ours,
                 x2Offset=0.6,
             ),
             *self.veils(top, top + tall),
-            mark("rect", "truth", self.between(**around), fill="transparent", stroke=c.truth, strokeWidth=1.5),
+            mark("rect", "truth", self.between() | around, fill="transparent", stroke=c.truth, strokeWidth=1.5),
             mark(
                 "text",
                 "reach",
@@ -523,9 +525,9 @@ def _row_names(cells: pd.DataFrame) -> pd.DataFrame:
 def _columns(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells cut into single steps where that stays small, so that the pointer's line moves step by step."""
     keep = cells[["q", "k", "q0", "q1", "from", "to", "text"]]
-    wide = (keep["to"] - keep["from"]).astype(int)
+    wide = np.asarray(keep["to"], int) - np.asarray(keep["from"], int)
     if wide.sum() > MOST_CELLS:
         return keep.assign(at=(keep["from"] + keep["to"]) / 2)
-    cut = keep.loc[keep.index.repeat(wide)]
+    cut = keep.iloc[np.repeat(np.arange(len(keep)), wide)]
     first = cut["from"] + cut.groupby(level=0).cumcount()
     return cut.assign(**{"from": first, "to": first + 1, "at": first + 0.5}).reset_index(drop=True)

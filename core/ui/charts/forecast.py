@@ -113,16 +113,16 @@ def window_picture(
         ],
         "height": 300,
     } | SNUG
-    end = float(table["at"].max())
+    end = float(table["at"].to_numpy().max())
     tables = {
         "window": table,
         "future": pd.DataFrame({"from": [begin], "to": [end]}),
         "pointer": pointer_table(table, begin),
     }
-    last = table[table["kind"] == "forecast"]
+    last = [row for row in table.to_dict("records") if row["kind"] == "forecast"]
     says = (
-        f"{variate}: the forecast runs from {number(last['value'].iloc[0])} to {number(last['value'].iloc[-1])} "
-        f"between {last['when'].iloc[0]} and {last['when'].iloc[-1]}"
+        f"{variate}: the forecast runs from {number(last[0]['value'])} to {number(last[-1]['value'])} "
+        f"between {last[0]['when']} and {last[-1]['when']}"
         + (", beside what was observed." if known else ", beyond the data.")
     )
     return Picture(spec, tables, says)
@@ -144,7 +144,7 @@ def small_picture(table: pd.DataFrame, begin: float, dated: bool, zone: str, var
         ],
         "height": 74,
     } | SNUG
-    tables = {"window": table, "future": pd.DataFrame({"from": [begin], "to": [float(table["at"].max())]})}
+    tables = {"window": table, "future": pd.DataFrame({"from": [begin], "to": [float(table["at"].to_numpy().max())]})}
     return Picture(spec, tables, f"{variate}: the same window, observed, forecast and seasonal naive.")
 
 
@@ -161,7 +161,7 @@ def strip_table(mse: np.ndarray, most: int = MOST_BARS) -> pd.DataFrame:
             "to": last,
             "mse": mse[worst],
             "window": worst,
-            "text": [f"window {w + 1:,}: MSE {number(mse[w])}" for w in worst],
+            "text": [f"window {w + 1:,}: MSE {number(float(mse[w]))}" for w in worst],
         }
     )
 
@@ -190,6 +190,13 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
     words = [("Error", 8.0, colors.text, "bold")]
     small = [("MSE, z-scored", 24.0, colors.muted, "normal"), ("click a window", 38.0, colors.muted, "normal")]
     over = {"condition": {"param": "over", "empty": False, "value": 1}, "value": 0.55}
+    mine = []
+    if chosen is not None:
+        ring = {"fill": colors.ground, "size": 50, "strokeWidth": 2, "opacity": 1}
+        mine = [
+            mark("rule", "here", {"x": x}, color=colors.accent, strokeWidth=2),
+            mark("point", "here", {"x": x, "y": y}, color=colors.accent, **ring),
+        ]
     spec = {
         "layer": [
             mark(
@@ -199,17 +206,7 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
                 color=colors.baseline,
                 x2Offset=0.4,
             ),
-            mark("rule", "here", {"x": x}, color=colors.accent, strokeWidth=2),
-            mark(
-                "point",
-                "here",
-                {"x": x, "y": y},
-                color=colors.accent,
-                fill=colors.ground,
-                size=50,
-                strokeWidth=2,
-                opacity=1,
-            ),
+            *mine,
             {
                 **mark(
                     "rect",

@@ -78,7 +78,7 @@ def stamps(times: np.ndarray, zone: str) -> list[str]:
     if not np.issubdtype(times.dtype, np.datetime64):
         return [f"{int(t):,}" for t in times]
     local = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone)
-    daily = bool((local == local.normalize()).all())
+    daily = all(t == t.normalize() for t in local[:48])
     return list(local.strftime("%Y-%m-%d" if daily else "%Y-%m-%d %H:%M"))
 
 
@@ -140,6 +140,7 @@ class Stage:
             "titleX": {"expr": GUTTER},
             "titleAlign": "left",
             "labels": bool(self.title),
+            "labelSeparation": 5,
             "ticks": False,
             "domain": False,
             "grid": self.grid,

@@ -85,12 +85,11 @@ def scale_picture(
     parts: bool = False,
     factor_by_hand: float | None = None,
     head: bool = False,
-    heading: str = "",
 ) -> Picture:
     """One scale: left what it saw, with its patches; right what it adds to the forecast, in the data's own units.
 
     ``parts`` draws its seasonal and trend part; ``factor_by_hand`` (weight by hand / weight) the moved contribution.
-    ``head`` makes room for the two headings, the right one ``heading``.
+    ``head`` makes room for the two headings.
     """
     contribution = scale.contribution[0, :, variate]
     lines = {"adds": contribution}
@@ -162,7 +161,7 @@ def scale_picture(
         _swatch(color, top),
         *gutter_words(words, room=44, indent=14),
         *gutter_words(small, room=30, size=11),
-        *(_headings(stage, "What the scale sees", heading, colors) if head else []),
+        *(_headings(stage, colors) if head else []),
     ]
     spec = {"layer": layers, "height": top + TALL, "resolve": {"scale": {"y": "independent"}}} | _close
     low, high = float(contribution.min()), float(contribution.max())
@@ -285,19 +284,19 @@ def _swatch(color: str, top: float) -> dict[str, Any]:
     return {"data": {"values": [{}]}, "mark": {"type": "rect", "color": color}, "encoding": place}
 
 
-def _headings(stage: Stage, left: str, right: str, colors: Colors) -> list[dict[str, Any]]:
-    found = []
-    for text, at, shown in ((left, 0, "true"), (right, stage.past, "width >= 520")):
-        looks = {"align": "left", "baseline": "middle", "fontWeight": "bold", "color": colors.text, "fontSize": 12}
-        found.append(
-            {
-                "data": {"values": [{"at": at, "label": text}]},
-                "mark": {"type": "text", **looks},
-                "encoding": {"x": stage.x(), "y": {"value": 10}, "text": {"field": "label", "type": "nominal"}},
-                "transform": [{"filter": shown}],
-            }
+def _headings(stage: Stage, colors: Colors) -> list[dict[str, Any]]:
+    looks = {"align": "left", "baseline": "middle", "fontWeight": "bold", "color": colors.text, "fontSize": 12}
+    return [
+        {
+            "data": {"values": [{"at": at}]},
+            "mark": {"type": "text", "text": {"expr": f"width < 520 ? '{short}' : '{text}'"}, **looks},
+            "encoding": {"x": stage.x(), "y": {"value": 10}},
+        }
+        for text, short, at in (
+            ("What the scale sees", "sees", 0),
+            ("What it adds to the forecast", "adds", stage.past),
         )
-    return found
+    ]
 
 
 def stacked_picture(pictures: Sequence[Picture]) -> Picture:
