@@ -9,17 +9,20 @@ import numpy as np
 
 from core.data.card import Audit, Finding, Place
 from core.data.choice import Choice
+from core.data.words import DAY, SECOND, listed, many, moment, step_words
 from core.errors import UserError
 
-SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 FIRST_STAMP, LAST_STAMP = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND  # the years 1 to 9999
 PLACES = 5
 
 
 @dataclass
 class Raw:
-    """Values as read from a file, T rows. ``times`` int64: microseconds of the wall clock (or of UTC where ``absolute``),
-    or plain numbers where not ``clock``. ``origin`` is each row's number in the file, 0 for rows that are not in it."""
+    """Values as read from a file, T rows.
+
+    ``times`` int64: microseconds of the wall clock (of UTC where ``absolute``), or plain numbers where not ``clock``.
+    ``origin`` is each row's number in the file, 0 for rows that are not in it.
+    """
 
     times: np.ndarray
     values: np.ndarray
@@ -36,8 +39,7 @@ class Raw:
 
     def places(self, rows: np.ndarray, column: str = "") -> list[Place]:
         return [
-            Place(row=int(self.origin[r]), column=column, text=_moment(self.times[r], self.clock))
-            for r in rows[:PLACES]
+            Place(row=int(self.origin[r]), column=column, text=moment(self.times[r], self.clock)) for r in rows[:PLACES]
         ]
 
 
@@ -66,8 +68,8 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
     audit = Audit(
         rows=len(times),
         step=step,
-        start=_moment(raw.times[0], raw.clock),
-        end=_moment(raw.times[-1], raw.clock),
+        start=moment(raw.times[0], raw.clock),
+        end=moment(raw.times[-1], raw.clock),
         findings=raw.findings,
         repairs=raw.repairs,
         rejected=raw.rejected,
@@ -84,17 +86,17 @@ def _no_infinities(raw: Raw) -> None:
             Place(row=int(raw.origin[r]), column=raw.names[c], text=str(raw.values[r, c]))
             for r, c in zip(rows[:PLACES], columns[:PLACES], strict=True)
         ]
-        where = f"Row {places[0].row:,}, column {places[0].column}"
         raw.findings.append(
             Finding(
                 kind="infinite",
                 count=count,
                 places=places,
-                sentence=f"{where}: an infinite value, or one too large to store. {_many(count, 'such cell')}, now missing.",
+                sentence=f"Row {places[0].row:,}, column {places[0].column}: an infinite value, or one too large to "
+                f"store. {many(count, 'such cell')}, now missing.",
                 remedies=["Fill missing values.", "Correct the file."],
             )
         )
-        raw.repairs.append(f"{_many(count, 'infinite value')} became missing.")
+        raw.repairs.append(f"{many(count, 'infinite value')} became missing.")
     if count or np.isnan(raw.values).any():
         raw.values[~np.isfinite(raw.values)] = np.nan  # one bit pattern for missing, so that fingerprints agree
 
@@ -115,21 +117,19 @@ def _to_utc(raw: Raw, zone: str) -> None:
     except ValueError:
         late = True
         there = stamps.tz_localize(zone, ambiguous=np.zeros(len(stamps), bool), nonexistent="shift_forward")
-    count = int(skipped.sum())
-    if count:
-        rows = np.flatnonzero(skipped)
-        sentence = f"{_many(count, 'time')} {'does' if count == 1 else 'do'} not exist in {zone} (clocks go forward); moved to the next hour."
-        raw.findings.append(Finding(kind="zone", count=count, places=raw.places(rows), sentence=sentence))
-        raw.repairs.append(sentence)
+    if skipped.any():
+        _said(raw, np.flatnonzero(skipped), f"not in {zone}, where clocks go forward; moved to the next hour.")
     if late:
         other = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="shift_forward")
         twice = np.flatnonzero(np.asarray(other != there))
-        sentence = (
-            f"{_many(len(twice), 'time')} may be either of two hours in {zone} (clocks go back); read as the second."
-        )
-        raw.findings.append(Finding(kind="zone", count=len(twice), places=raw.places(twice), sentence=sentence))
-        raw.repairs.append(sentence)
+        _said(raw, twice, f"one of two hours in {zone}, where clocks go back; read as the second.")
     raw.times = there.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy().view(np.int64).copy()
+
+
+def _said(raw: Raw, rows: np.ndarray, what: str) -> None:
+    sentence = f"{many(len(rows), 'time', 'is/are')} {what}"
+    raw.findings.append(Finding(kind="zone", count=len(rows), places=raw.places(rows), sentence=sentence))
+    raw.repairs.append(sentence)
 
 
 def _sort(raw: Raw) -> None:
@@ -141,8 +141,8 @@ def _sort(raw: Raw) -> None:
             kind="order",
             count=len(back),
             places=raw.places(back),
-            sentence=f"{_many(len(back), 'row')} {'is' if len(back) == 1 else 'are'} earlier than the row before, the first "
-            f"in row {raw.origin[back[0]]:,}. All rows were sorted by time.",
+            sentence=f"{many(len(back), 'row', 'is/are')} earlier than the row before, the first is row "
+            f"{raw.origin[back[0]]:,}. All rows were sorted by time.",
         )
     )
     raw.repairs.append("Rows were sorted by time.")
@@ -159,12 +159,12 @@ def _one_row_a_stamp(raw: Raw, rule: str) -> None:
             kind="duplicates",
             count=len(again),
             places=raw.places(again),
-            sentence=f"{_many(len(again), 'row')} {'repeats' if len(again) == 1 else 'repeat'} the time of another, the first at "
-            f"{_moment(raw.times[again[0]], raw.clock)}; of rows with one time, {done}.",
+            sentence=f"{many(len(again), 'row', 'repeats/repeat')} the time of another, the first at "
+            f"{moment(raw.times[again[0]], raw.clock)}; of rows with one time, {done}.",
             remedies=["Keep the mean.", "Keep the first.", "Keep the last."],
         )
     )
-    raw.repairs.append(f"{_many(len(again), 'row')} with a repeated time: {done}.")
+    raw.repairs.append(f"{many(len(again), 'row')} with a repeated time: {done}.")
     starts = np.flatnonzero(np.r_[True, np.diff(raw.times) != 0])
     if rule == "mean":
         known = ~np.isnan(raw.values)
@@ -182,9 +182,8 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
     months = _months(raw.times) if raw.clock else None
     clock = raw.times if months is None else months
     distance = np.diff(clock)
-    step = int(np.median(distance))
-    if len(distance) % 2 == 0 and step not in (distance.min(), distance.max()):
-        step = int(np.partition(distance, len(distance) // 2)[len(distance) // 2])  # a step that occurs
+    middle = (len(distance) - 1) // 2
+    step = int(np.partition(distance, middle)[middle])  # the lower median: a step that occurs
     steps = np.maximum(np.rint(distance / step).astype(np.int64), 1)
     words = step_words(step, raw.clock, months is not None)
     off = np.abs(distance - steps * step) > 0.01 * step
@@ -197,7 +196,7 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
                 count=irregular,
                 places=raw.places(rows),
                 sentence=f"{irregular:,} of {len(distance):,} steps are not {words} long, the first before "
-                f"{_moment(raw.times[rows[0]], raw.clock)}. The times were kept; models see equal steps.",
+                f"{moment(raw.times[rows[0]], raw.clock)}. The times were kept; models see equal steps.",
                 remedies=["Bring the data to one step before uploading."],
             )
         )
@@ -207,8 +206,8 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
     holes = np.flatnonzero(steps > 1)
     longest = holes[np.argmax(steps[holes])]
     found = (
-        f"{_many(len(holes), 'gap')}, together {_many(missing, 'missing step')} of {words}; the longest, "
-        f"{_many(int(steps[longest]) - 1, 'step')}, after {_moment(raw.times[longest], raw.clock)}."
+        f"{many(len(holes), 'gap')}, together {many(missing, 'missing step')} of {words}; the longest, "
+        f"{many(int(steps[longest]) - 1, 'step')}, after {moment(raw.times[longest], raw.clock)}."
     )
     rows = len(raw.times) + missing
     if gaps == "keep":
@@ -221,7 +220,7 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
             False,
         )
     else:
-        done, insert = f"{_many(missing, 'row')} without values {'was' if missing == 1 else 'were'} inserted.", True
+        done, insert = f"{many(missing, 'row')} without values inserted.", True
     raw.findings.append(
         Finding(
             kind="gaps",
@@ -232,7 +231,7 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
         )
     )
     if insert:
-        raw.repairs.append(f"{_many(missing, 'row')} without values inserted, so that every step is {words}.")
+        raw.repairs.append(f"{many(missing, 'row')} without values inserted, so that every step is {words}.")
         _insert(raw, steps, months)
     return words
 
@@ -295,8 +294,8 @@ def _columns(raw: Raw) -> None:
                 kind="constant",
                 count=len(constant),
                 places=[Place(row=0, column=name) for name in constant[:PLACES]],
-                sentence=f"{_many(len(constant), 'column')} never {'changes' if len(constant) == 1 else 'change'}: "
-                f"{', '.join(constant[:PLACES])}. Nothing can be learned from a constant.",
+                sentence=f"{many(len(constant), 'column', 'stays/stay')} the same in every row: "
+                f"{listed(constant, PLACES)}. Nothing can be learned from a constant.",
                 remedies=["Leave it out."],
             )
         )
@@ -325,7 +324,7 @@ def _missing(raw: Raw, fill: str) -> None:
         return
     worst = int(np.argmax(per_column))
     sentence = (
-        f"{_many(count, 'value')} {'is' if count == 1 else 'are'} missing in {_many(int((per_column > 0).sum()), 'column')}; "
+        f"{many(count, 'value', 'is/are')} missing in {many(int((per_column > 0).sum()), 'column')}; "
         f"most in {raw.names[worst]} ({per_column[worst]:,} of {len(raw.values):,})."
     )
     done = {
@@ -356,42 +355,5 @@ def _missing(raw: Raw, fill: str) -> None:
             last = np.maximum.accumulate(np.where(gone, known[0], np.arange(len(column))))
             column[gone] = column[last[gone]]
     how = "linear between neighbours" if fill == "linear" else "the last value before"
-    ends = f"; {_many(edge, 'value')} at an end took the nearest" if edge else ""
-    raw.repairs.append(f"{_many(count, 'missing value')} filled: {how}{ends}.")
-
-
-def step_words(step: float, clock: bool, months: bool = False) -> str:
-    """A step in words; microseconds, months, or plain numbers.
-
-    >>> step_words(3_600_000_000, True), step_words(900_000_000, True), step_words(3, True, months=True)
-    ('1 hour', '15 minutes', '3 months')
-    """
-    if months:
-        return _many(int(step) // 12, "year") if step % 12 == 0 else _many(int(step), "month")
-    if not clock:
-        return "1 row" if step == 1 else f"{step:,} in the index"
-    for unit, size in (("week", 7 * DAY), ("day", DAY), ("hour", HOUR), ("minute", 60 * SECOND), ("second", SECOND)):
-        if step >= size and step % size == 0:
-            return _many(int(step // size), unit)
-    for unit, size in (
-        ("day", DAY),
-        ("hour", HOUR),
-        ("minute", 60 * SECOND),
-        ("second", SECOND),
-        ("millisecond", 1_000),
-    ):
-        if step >= size:
-            return f"{step / size:.4g} {unit}s"
-    return _many(int(step), "microsecond")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _moment(time: int, clock: bool) -> str:
-    """A stamp as text: ISO without needless zeros, or the index."""
-    if not clock:
-        return str(int(time))
-    text = str(np.datetime64(int(time), "us"))
-    return text.removesuffix(".000000").replace("T", " ")
+    ends = f"; {many(edge, 'value')} at an end took the nearest" if edge else ""
+    raw.repairs.append(f"{many(count, 'missing value')} filled: {how}{ends}.")

@@ -1,4 +1,4 @@
-"""What a file seems to be (``Proposal``) and what a person decided about it (``Choice``). Records only; see ``read.py``."""
+"""What a file seems to be (``Proposal``) and what a person decided about it (``Choice``). Records only."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ Role = Literal["time", "value", "text", "empty"]
 
 
 class Column(Record):
-    """One column as found. ``examples`` are its first filled cells as text; ``note`` says how it was read, or why not."""
+    """One column as found. ``examples`` are its first filled cells as text; ``note`` says how its times are written."""
 
     name: str
     role: Role
@@ -37,9 +37,9 @@ class Choice(Record):
 
 
 class Proposal(Record):
-    """What ``sniff`` saw. ``rows`` are the first three data rows as text, in the order of ``columns``; ``times`` are the
-    same rows' stamps as they will be read. ``ambiguous`` holds both readings of the first stamps where day and month
-    cannot be told apart: ``{"day first": [...], "month first": [...]}``; then ``choice.day_first`` must be set."""
+    """What ``sniff`` saw: ``rows`` are the first three data rows as text, in the order of ``columns``, ``times`` their
+    stamps as they will be read. ``ambiguous`` holds both readings of these stamps where day and month cannot be told
+    apart, ``{"day first": [...], "month first": [...]}``; then ``choice.day_first`` must be set."""
 
     columns: list[Column]
     rows: list[list[str]]

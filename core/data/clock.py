@@ -7,6 +7,7 @@ picking one. Sorting, gaps and zones are the audit's work.
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 HINTS = re.compile(
     r"(?i)(^|[^a-z])(date|time|datetime|timestamp|stamp|ts|ds|day|month|year|week|hour|period|datum|zeit|fecha|heure)"
@@ -14,13 +15,20 @@ HINTS = re.compile(
 )
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 OFFSET = r":\d\d(\.\d+)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
-CLOCK = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?)?"
+CLOCK = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+HALF = r"( ?[AaPp][Mm])?"
+EPOCHS = (
+    ("epoch_ns", 1e17, "nanoseconds"),
+    ("epoch_us", 1e14, "microseconds"),
+    ("epoch_ms", 1e11, "milliseconds"),
+    ("epoch_s", 1e8, "seconds"),
+)
 MONTH = r"[A-Za-z]{3,9}\.?"
 
 
 @dataclass(frozen=True)
 class Clock:
-    """One way to read a column of times. ``label`` is for people; ``two_readings``: day and month are ambiguous by shape."""
+    """One way to read a column of times. ``label`` is for people; ``offset``: every stamp says its distance to UTC."""
 
     kind: str
     label: str
@@ -30,7 +38,13 @@ class Clock:
 
     @property
     def two_readings(self) -> bool:
+        """Day and month cannot be told apart by shape."""
         return self.kind == "slash"
+
+    @property
+    def absolute(self) -> bool:
+        """Stamps are moments in UTC, not readings of a clock on some wall."""
+        return self.offset or self.kind.startswith("epoch") or self.is_index
 
     @property
     def is_index(self) -> bool:
@@ -79,31 +93,49 @@ class Clock:
 def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
     """The clock that at least nine in ten non-empty texts follow, or None.
 
-    Bare numbers count as times only in a column named like one (``hinted``) or in the ``first`` column when they rise.
+    Bare numbers count as times only in a column named like one (``hinted``) or in the ``first`` column when they rise;
+    whole numbers without a calendar only when they count up by one.
     """
-    filled = [t.strip() for t in texts if t.strip()]
-    if not filled:
+    filled = [text.strip() for text in texts if text.strip()]
+    numbers = _numbers(filled)
+    if numbers is None:
+        return _of_texts(filled)
+    rises = [b - a for a, b in pairwise(numbers)]
+    if not (hinted or (first and rises and sum(r > 0 for r in rises) >= 0.9 * len(rises))):
+        return None
+    clock = _of_numbers(numbers)
+    counts_up = len(rises) > 1 and all(r == 1 for r in rises)
+    return None if clock and clock.is_index and not counts_up else clock
+
+
+def forced(texts: list[str]) -> Clock | None:
+    """The clock of a column that a person chose: bare numbers of any kind are taken, too."""
+    filled = [text.strip() for text in texts if text.strip()]
+    numbers = _numbers(filled)
+    return _of_texts(filled) if numbers is None else _of_numbers(numbers)
+
+
+def _of_texts(filled: list[str]) -> Clock | None:
+    if not any(c.isdigit() for text in filled[:5] for c in text):
         return None
 
     def most(pattern: str) -> bool:
-        return sum(re.fullmatch(pattern, t) is not None for t in filled) >= 0.9 * len(filled)
+        return sum(re.fullmatch(pattern, text) is not None for text in filled) >= 0.9 * len(filled)
 
-    if most(
-        r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK.replace("( ?[AaPp][Mm])?", "") + r"\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)?"
-    ):
-        offset = sum(re.search(OFFSET, t) is not None for t in filled) > len(filled) / 2
+    if most(r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK + r"\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)?"):
+        offset = sum(re.search(OFFSET, text) is not None for text in filled) > len(filled) / 2
         return Clock("iso", "ISO dates and times with an offset" if offset else "ISO dates and times", offset=offset)
-    if most(r"\d{4}([-/.])\d{1,2}\1\d{1,2}" + CLOCK):
+    if most(r"\d{4}([-/.])\d{1,2}\1\d{1,2}" + CLOCK + HALF):
         mark = filled[0][4]
         return Clock("formats", "year, month, day", tuple(f"%Y{mark}%m{mark}%d{time}" for time in TIMES))
     for mark in "/.-":
         for year, digits in (("%Y", r"\d{4}"), ("%y", r"\d{2}")):
-            if most(rf"\d{{1,2}}{re.escape(mark)}\d{{1,2}}{re.escape(mark)}{digits}" + CLOCK):
+            if most(rf"\d{{1,2}}{re.escape(mark)}\d{{1,2}}{re.escape(mark)}{digits}{CLOCK}{HALF}"):
                 return Clock("slash", "day and month as numbers", (year,), separator=mark)
     if most(rf"\d{{1,2}}[ -]{MONTH}[ -]\d{{2,4}}{CLOCK}"):
         stems = [f"%d{m}{name}{m}{year}" for m in " -" for name in ("%B", "%b") for year in ("%Y", "%y")]
         return Clock("formats", "day, month name, year", tuple(s + time for s in stems for time in TIMES[:3]))
-    if most(rf"{MONTH} \d{{1,2}},? \d{{4}}{CLOCK}"):
+    if most(rf"{MONTH} \d{{1,2}},? \d{{4}}{CLOCK}{HALF}"):
         stems = [f"{name} %d{comma} %Y" for name in ("%B", "%b") for comma in (",", "")]
         return Clock("formats", "month name, day, year", tuple(s + time for s in stems for time in TIMES))
     if most(rf"{MONTH}[ -]\d{{4}}"):
@@ -112,39 +144,26 @@ def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
         return Clock("formats", "year and month", ("%Y-%m", "%Y/%m"))
     if most(r"\d{4}[- ]?[Qq][1-4]"):
         return Clock("quarter", "year and quarter")
-    return _of_numbers(filled, hinted, first)
+    return None
 
 
-def _of_numbers(filled: list[str], hinted: bool, first: bool) -> Clock | None:
-    numbers = []
-    for text in filled:
-        if re.fullmatch(r"[+-]?\d{1,20}(\.\d+)?", text):
-            numbers.append(float(text))
-    if len(numbers) < 0.9 * len(filled):
-        return None
-    rising = sum(b > a for a, b in zip(numbers, numbers[1:], strict=False)) >= 0.9 * (len(numbers) - 1)
-    if not (hinted or (first and rising and len(numbers) > 1)):
-        return None
-    return of_numbers(numbers)
+def _numbers(filled: list[str]) -> list[float] | None:
+    """The texts as bare numbers where at least nine in ten are some, else None."""
+    found = [float(text) for text in filled if re.fullmatch(r"[+-]?\d{1,20}(\.\d+)?", text)]
+    return found if found and len(found) >= 0.9 * len(filled) else None
 
 
-def of_numbers(numbers: list[float]) -> Clock | None:
-    """The clock of bare numbers by their size: a compact date, a year, seconds to nanoseconds since 1970, an index."""
-    middle = sorted(numbers)[len(numbers) // 2]
-    if all(n == int(n) for n in numbers):
-        if all(_compact(int(n)) for n in numbers):
-            return Clock("formats", "dates as YYYYMMDD", ("%Y%m%d",))
-        if len(set(numbers)) > 1 and all(1000 <= n <= 2200 for n in numbers):
-            return Clock("formats", "years", ("%Y",))
-    for kind, low, label in (
-        ("epoch_ns", 1e17, "nanoseconds"),
-        ("epoch_us", 1e14, "microseconds"),
-        ("epoch_ms", 1e11, "milliseconds"),
-        ("epoch_s", 1e8, "seconds"),
-    ):
-        if low <= middle < low * (1e3 if kind != "epoch_ns" else 1e2):
+def _of_numbers(numbers: list[float]) -> Clock | None:
+    """By size: a compact date, a year, seconds to nanoseconds since 1970, an index."""
+    middle, whole = sorted(numbers)[len(numbers) // 2], all(n == int(n) for n in numbers)
+    if whole and all(_compact(int(n)) for n in numbers):
+        return Clock("formats", "dates as YYYYMMDD", ("%Y%m%d",))
+    if whole and len(set(numbers)) > 1 and all(1000 <= n <= 2200 for n in numbers):
+        return Clock("formats", "years", ("%Y",))
+    for kind, low, label in EPOCHS:
+        if middle >= low:
             return Clock(kind, f"{label} since 1970")
-    return Clock("integer", "whole numbers, no calendar") if all(n == int(n) for n in numbers) else None
+    return Clock("integer", "whole numbers, no calendar") if whole else None
 
 
 def _compact(number: int) -> bool:
@@ -171,7 +190,7 @@ def readings(clock: Clock, texts: list[str]) -> dict[str, list[str]]:
 def _spell(text: str, formats: tuple[str, ...]) -> str:
     for each in formats:
         try:
-            when = datetime.strptime(" ".join(text.replace("T", " ").split()), each)  # noqa: DTZ007 (shown as written)
+            when = datetime.strptime(" ".join(text.replace("T", " ").split()), each)
         except ValueError:
             continue
         clock = f" {when:%H:%M}" if (when.hour or when.minute) else ""

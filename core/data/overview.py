@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (only our own ids, column numbers and row numbers enter SQL text)
 """M4 down-sampling as SQL: at most four points a pixel column, so that a line looks as if every row were drawn.
 
 Per variate and pixel column of rows: the first, the last, the smallest and the largest value, each at its own time
@@ -22,7 +23,8 @@ def extremes(table: str, columns: list[int], start: int, stop: int, pixels: int)
     Missing values (NULL) take no part. Row numbers are the table's own, so no window function is needed.
     """
     wanted = ", ".join(
-        f"min(v{i}) AS n_{i}, max(v{i}) AS x_{i}, arg_min(t, v{i}) AS tn_{i}, arg_max(t, v{i}) AS tx_{i}" for i in columns
+        f"min(v{i}) AS n_{i}, max(v{i}) AS x_{i}, arg_min(t, v{i}) AS tn_{i}, arg_max(t, v{i}) AS tx_{i}"
+        for i in columns
     )
     return (
         f"SELECT ((rowid - {start}) * {pixels} // {stop - start})::INTEGER AS b, min(t) AS t0, {wanted} "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def _co2() -> tuple[Series, Audit]:
     """Missing weeks are filled as an uploaded file's would be: openly, in the audit and the card."""
     from statsmodels.datasets import co2
 
-    table = co2.load_pandas().data
+    table: Any = co2.load_pandas().data
     raw = Raw(
         times=table.index.as_unit("us").to_numpy().view(np.int64).copy(),
         values=table[["co2"]].to_numpy(np.float32).copy(),

@@ -1,117 +1,117 @@
 """What a file is before its values are read: its kind by content, its encoding, its separator and header.
 
 Bytes in, a ``Source`` out; nothing here knows times or numbers beyond telling a header from data. A text file that the
-reader could not take as it is (another encoding, NUL bytes, mixed line ends) is rewritten once, in blocks, to clean UTF-8.
+reader could not take as it is (another encoding, NUL bytes, mixed line ends) is copied once, in blocks, to clean UTF-8.
 """
 
 import codecs
 import csv
 import io
 import re
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.data.card import Finding, Place
+from core.data.words import many, short
 from core.errors import UserError
 
 MAX_COLUMNS = 2_000
 SAMPLE_BYTES = 1 << 18
-SAMPLE_ROWS = 500
+SAMPLE_ROWS = 200
 BLOCK = 1 << 22
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "vertical bar", ",": "comma"}
-NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*|\s*[+-]?(nan|inf|infinity)\s*", re.IGNORECASE)
+PATTERN = set("*?[]{}")  # DuckDB takes a path with one of these for a pattern of many files
+CONTROL = bytes(b for b in range(1, 32) if not 9 <= b <= 13)
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+FULL_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ,].*)?")
+SHORT_DATE = re.compile(r"\d{4}[-/]?([qQ][1-4]|\d{1,2})")
 
+_UNPACK = "Unpack it and upload the file inside."
+_PICTURE = "Upload the numbers behind it as CSV or Parquet."
+_PICKLE = "Pickles can run code when opened and are never read. Export it as CSV or Parquet."
+_EXPORT = "Export the table as CSV or Parquet."
 KINDS = (  # first bytes, what it is, what to do
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Save the sheet as CSV and upload that."),
+    (b"PK\x03\x04", "a zip archive", _UNPACK),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV and upload that."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it and upload the file inside."),
-    (b"BZh", "a bzip2 archive", "Unpack it and upload the file inside."),
-    (b"\xfd7zXZ", "an xz archive", "Unpack it and upload the file inside."),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it and upload the file inside."),
-    (b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it and upload the file inside."),
-    (b"\x89PNG", "a PNG picture", "Upload the numbers behind it as CSV or Parquet."),
-    (b"\xff\xd8\xff", "a JPEG picture", "Upload the numbers behind it as CSV or Parquet."),
-    (b"GIF8", "a GIF picture", "Upload the numbers behind it as CSV or Parquet."),
-    (b"%PDF", "a PDF document", "Upload the numbers in it as CSV or Parquet."),
-    (
-        b"\x80\x02",
-        "a Python pickle",
-        "Pickles can run code when opened and are never read. Export it as CSV or Parquet.",
-    ),
-    (
-        b"\x80\x03",
-        "a Python pickle",
-        "Pickles can run code when opened and are never read. Export it as CSV or Parquet.",
-    ),
-    (
-        b"\x80\x04",
-        "a Python pickle",
-        "Pickles can run code when opened and are never read. Export it as CSV or Parquet.",
-    ),
-    (
-        b"\x80\x05",
-        "a Python pickle",
-        "Pickles can run code when opened and are never read. Export it as CSV or Parquet.",
-    ),
-    (b"\x89HDF", "an HDF5 file", "Export the table as CSV or Parquet."),
-    (b"\x93NUMPY", "a NumPy array file", "Export it as CSV or Parquet with a header row."),
-    (b"ARROW1", "an Arrow file", "Save the table as Parquet or CSV."),
-    (b"SQLite format 3", "an SQLite database", "Export the table as CSV."),
-    (b"\x7fELF", "a program", "Upload a table of numbers as CSV, TSV or Parquet."),
-    (b"MZ", "a program", "Upload a table of numbers as CSV, TSV or Parquet."),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"BZh91AY&SY", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
+    (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK),
+    (b"\x89PNG", "a PNG picture", _PICTURE),
+    (b"\xff\xd8\xff", "a JPEG picture", _PICTURE),
+    (b"GIF89a", "a GIF picture", _PICTURE),
+    (b"%PDF-", "a PDF document", _PICTURE),
+    (b"\x80\x02", "a Python pickle", _PICKLE),
+    (b"\x80\x03", "a Python pickle", _PICKLE),
+    (b"\x80\x04", "a Python pickle", _PICKLE),
+    (b"\x80\x05", "a Python pickle", _PICKLE),
+    (b"\x89HDF", "an HDF5 file", _EXPORT),
+    (b"\x93NUMPY", "a NumPy array file", _EXPORT),
+    (b"ARROW1\x00", "an Arrow file", _EXPORT),
+    (b"FEA1", "a Feather file", _EXPORT),
+    (b"SQLite format 3\x00", "an SQLite database", _EXPORT),
+    (b"\x7fELF", "a program", _EXPORT),
+    (b"MZ\x90\x00", "a program", _EXPORT),
 )
 EXTENSIONS = {
-    "text": {"csv", "tsv", "txt", "tab", "dat", "data", "psv", ""},
-    "parquet": {"parquet", "pq", "parq"},
+    "text": {"", "csv", "tsv", "txt", "tab", "dat", "data", "psv"},
+    "parquet": {"", "parquet", "pq", "parq"},
 }
+REFUSED = {"xlsx", "xls", "zip", "gz", "json", "png", "jpg", "pdf", "arrow", "feather", "pkl", "pickle", "npy", "h5"}
 
 
 @dataclass(frozen=True)
 class Source:
     """A file as found. ``names`` are unique column names; ``sample`` holds the first data rows as text.
 
-    ``skip`` counts lines above the data, header included; ``first_row`` is the row number of the first data row as a
-    spreadsheet counts; ``findings`` are those of the file itself.
+    ``skip`` counts the rows above the data, header and blank lines included; ``first_row`` is the number of the first
+    data row as a spreadsheet counts; ``findings`` are those of the file itself.
     """
 
     path: Path
     kind: str  # "text" or "parquet"
-    names: tuple[str, ...]
-    sample: tuple[tuple[str, ...], ...]
-    types: tuple[str, ...] = ()  # Parquet only: number, time, zoned, text, other
+    names: tuple[str, ...] = ()
+    sample: tuple[tuple[str, ...], ...] = ()
+    types: tuple[str, ...] = ()  # Parquet only: number, time, zoned, text or other
     rows: int | None = None  # Parquet only
     encoding: str = "utf-8"
     separator: str = ","
     skip: int = 1
-    header: bool = True
     first_row: int = 2
     clean: bool = True
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
     @contextmanager
     def readable(self) -> Iterator[Path]:
-        """A path that DuckDB can read: the file itself, or a clean UTF-8 copy that lives as long as the context."""
-        if self.clean:
+        """A path that DuckDB can read: the file itself, or a clean copy that lives as long as the context."""
+        if self.clean and not PATTERN & set(str(self.path)):
             yield self.path
             return
         with tempfile.TemporaryDirectory(prefix="scalescope-") as folder:
-            copy = Path(folder) / "clean.csv"
-            with (
-                self.path.open(encoding=self.encoding, errors="replace", newline=None) as raw,
-                copy.open("w", encoding="utf-8", newline="\n") as out,
-            ):
-                while block := raw.read(BLOCK):
-                    out.write(block.replace("\0", ""))
+            copy = Path(folder) / f"clean.{self.kind}"
+            if self.clean:
+                shutil.copyfile(self.path, copy)
+            else:
+                with (
+                    self.path.open(encoding=self.encoding, errors="replace", newline=None) as raw,
+                    copy.open("w", encoding="utf-8", newline="\n") as out,
+                ):
+                    while block := raw.read(BLOCK):
+                        out.write(block.replace("\0", ""))
             yield copy
 
 
 def inspect(path: Path, original_name: str, max_mb: int) -> Source:
-    """The source behind a path. Raises UserError for a file that is empty, too large, or no table."""
+    """The source behind a path. Raises UserError for a file that is missing, empty, too large, or no table."""
+    if not path.is_file():
+        raise UserError(f"There is no file {original_name}. Check its name and place.")
     size = path.stat().st_size
     if size == 0:
         raise UserError(f"{original_name} is empty: it has no bytes. Choose a file with a header row and data rows.")
@@ -122,73 +122,67 @@ def inspect(path: Path, original_name: str, max_mb: int) -> Source:
         )
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
-        file.seek(-min(size, 8), 2)
+        file.seek(-min(size, 4), 2)
         tail = file.read()
-    extension = original_name.rpartition(".")[2].lower() if "." in original_name else ""
-    if head.startswith(b"PAR1") and tail.endswith(b"PAR1"):
-        _matches(original_name, extension, "parquet", "a Parquet file")
-        return _parquet(path, original_name)
     if head.startswith(b"PAR1"):
-        raise UserError(f"{original_name} is a Parquet file without its end. Copy it again; this one is cut off.")
+        if size < 12 or tail != b"PAR1":
+            raise UserError(f"{original_name} is a Parquet file without its end. Copy it again; this one is cut off.")
+        _matches(original_name, "parquet", "a Parquet file")
+        return _parquet(path, original_name)
+    if head.startswith(b"PK\x03\x04") and (b"[Content_Types].xml" in head or b"xl/" in head):
+        raise UserError(f"{original_name} is an Excel workbook. Save the sheet as CSV and upload that.")
     for magic, what, advice in KINDS:
         if head.startswith(magic):
             raise UserError(f"{original_name} looks like {what}, not a table in CSV, TSV or Parquet. {advice}")
-    encoding, findings, clean = _encoding(path, head, original_name)
-    _matches(original_name, extension, "text", "plain text")
+    encoding, clean, findings = _encoding(path, head, original_name)
+    _matches(original_name, "text", "plain text")
     text = head.decode(encoding, errors="ignore").removeprefix("\ufeff").replace("\0", "")
     if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
         raise UserError(f"{original_name} is a web page or XML, not a table. Download the data itself as CSV.")
     if re.match(r"\s*[\[{]\s*[\"{\[]", text):
         raise UserError(f"{original_name} looks like JSON, not a table in CSV, TSV or Parquet. Export it as CSV.")
-    source = Source(path, "text", (), (), encoding=encoding, clean=clean, findings=tuple(findings))
+    source = Source(path, "text", encoding=encoding, clean=clean, findings=tuple(findings))
     return _dialect(source, text, complete=len(head) == size, original_name=original_name)
 
 
-def _matches(name: str, extension: str, kind: str, what: str) -> None:
+def _matches(name: str, kind: str, what: str) -> None:
     """A file whose extension says something else is refused: its sender should know what it is."""
-    if extension in EXTENSIONS[kind]:
-        return
-    others = {e: k for k, all_of in EXTENSIONS.items() for e in all_of}
-    wanted = ".parquet" if kind == "parquet" else ".csv"
-    if extension in others or extension in {"xlsx", "xls", "zip", "json", "png", "gz", "arrow", "feather"}:
-        raise UserError(f"{name} ends in .{extension}, but its content is {what}. Rename it to end in {wanted}.")
+    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    known = EXTENSIONS["text"] | EXTENSIONS["parquet"] | REFUSED
+    if extension in known - EXTENSIONS[kind]:
+        right = ".parquet" if kind == "parquet" else ".csv"
+        raise UserError(f"{name} ends in .{extension}, but its content is {what}. Rename it to end in {right}.")
 
 
-def _encoding(path: Path, head: bytes, name: str) -> tuple[str, list[Finding], bool]:
-    """Encoding over the whole file, its findings, and whether DuckDB may read the file as it is."""
-    findings = []
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-        if head.startswith(mark):
-            sentence = "The file is encoded as UTF-16; it was read as that."
-            return encoding, [Finding(kind="encoding", count=1, sentence=sentence)], False
-    decoder, nuls, valid = codecs.getincrementaldecoder("utf-8")(), 0, True
-    ends: Counter[str] = Counter()
-    held = False
+def _encoding(path: Path, head: bytes, name: str) -> tuple[str, bool, list[Finding]]:
+    """Encoding of the whole file, and whether DuckDB may read the file as it is."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", False, [Finding(kind="encoding", count=1, sentence="The file is UTF-16; it was read as that.")]
+    control = len(head) - len(head.translate(None, CONTROL))
+    if head.count(0) > len(head) * 0.05 or control > len(head) * 0.02:
+        raise UserError(f"{name} is binary: it holds bytes that are no text. Upload a table as CSV, TSV or Parquet.")
+    decoder, valid, nuls = codecs.getincrementaldecoder("utf-8")(), True, 0
+    returns, pairs, feeds, held = 0, 0, 0, False
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            nuls += block.count(b"\0")
-            pairs = block.count(b"\r\n")
-            ends["\r\n"] += pairs + (held and block.startswith(b"\n"))
-            ends["\n"] += block.count(b"\n") - pairs - (held and block.startswith(b"\n"))
-            ends["\r"] += block.count(b"\r") - pairs - (held and block.startswith(b"\n"))
+            nuls += block.count(0)
+            if b"\r" in block or returns:  # else only line feeds so far, and no need to count them
+                returns += block.count(b"\r")
+                pairs += block.count(b"\r\n") + (held and block.startswith(b"\n"))
+                feeds += block.count(b"\n")
+            else:
+                feeds += b"\n" in block
             held = block.endswith(b"\r")
             if valid:
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     valid = False
-    if valid:
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            valid = False
-    control = sum(byte < 9 or 13 < byte < 32 for byte in head) - head.count(b"\0")
-    if head.count(b"\0") > len(head) * 0.05 or control > len(head) * 0.02:
-        raise UserError(f"{name} is binary: it holds bytes that are no text. Upload a table as CSV, TSV or Parquet.")
-    encoding = "utf-8-sig"
+    valid = valid and not decoder.getstate()[0]
+    mixed = returns > 0 and feeds > 0 and not returns == pairs == feeds
+    encoding, findings = "utf-8-sig", []
     if not valid:
-        encoding = "cp1252" if _decodes(path, "cp1252") else "latin-1"
-        label = "Windows-1252" if encoding == "cp1252" else "Latin-1"
+        encoding, label = ("cp1252", "Windows-1252") if _decodes(path, "cp1252") else ("latin-1", "Latin-1")
         findings.append(
             Finding(
                 kind="encoding",
@@ -198,11 +192,9 @@ def _encoding(path: Path, head: bytes, name: str) -> tuple[str, list[Finding], b
             )
         )
     if nuls:
-        findings.append(
-            Finding(kind="nul", count=nuls, sentence=f"The file holds {nuls:,} NUL bytes; they were left out.")
-        )
-    mixed = sum(n > 0 for n in ends.values()) > 1
-    return encoding, findings, valid and not nuls and not mixed
+        sentence = f"The file holds {many(nuls, 'NUL byte')}, left out."
+        findings.append(Finding(kind="nul", count=nuls, sentence=sentence))
+    return encoding, valid and not nuls and not mixed, findings
 
 
 def _decodes(path: Path, encoding: str) -> bool:
@@ -217,29 +209,13 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 
 def _dialect(source: Source, text: str, complete: bool, original_name: str) -> Source:
-    """Separator, preamble, header and sample from the first bytes of a text file."""
-    if not text.strip():
-        raise UserError(
-            f"{original_name} is empty: it has only blank lines. Choose a file with a header and data rows."
-        )
-    comments = 0
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        comments += 1
-    best, separator, records = -1.0, ",", []
-    for candidate in SEPARATORS:
-        rows = _records(text, candidate, complete)[comments:]
-        widths = Counter(len(cells) for _, cells in rows if any(cells))
-        if not widths:
-            continue
-        width, share = widths.most_common(1)[0]
-        score = share / sum(widths.values()) if width > 1 else 0
-        if score > best:
-            best, separator, records = score, candidate, rows
-    records = [(line, cells) for line, cells in records if any(c.strip() for c in cells)]
+    """Separator, header, sample and what stands above the table, from the first bytes of a text file."""
+    comments = next((i for i, line in enumerate(text.splitlines()) if not line.startswith("#")), None)
+    if comments is None or not text.strip():
+        raise UserError(f"{original_name} has only blank or comment lines. Choose a file with a header and data rows.")
+    separator, records = _separator(text, comments, complete)
     if not records:
-        raise UserError(f"{original_name} has only comment lines. Choose a file with a header and data rows.")
+        raise UserError(f"{original_name} has no row that can be read as text. Choose a file with a header and data.")
     width = Counter(len(cells) for _, cells in records).most_common(1)[0][0]
     if width > MAX_COLUMNS:
         raise UserError(
@@ -247,112 +223,115 @@ def _dialect(source: Source, text: str, complete: bool, original_name: str) -> S
             f"If each row is one series, turn the table so that time runs down the rows."
         )
     first = next(i for i, (_, cells) in enumerate(records) if len(cells) in (width, width - 1))
-    cells = records[first][1]
+    if len(records[first][1]) < width and _is_data(records[first][1]):  # a ragged row, not a header
+        first = next(i for i, (_, cells) in enumerate(records) if len(cells) == width)
+    number, cells = records[first]
     header = not _is_data(cells)
-    if header and len(cells) < width:  # a header without a name for the index, or with a separator after every row
-        after = [r for _, r in records[first + 1 :] if len(r) == width]
-        blank_end = all(not r[-1].strip() for r in after)
-        cells = [*cells, ""] if blank_end else ["", *cells]
-    elif len(cells) != width:
-        first = next(i for i, (_, found) in enumerate(records) if len(found) == width)
-        cells, header = records[first][1], not _is_data(records[first][1])
-    data = [tuple(c) for _, c in records[first + header :]]
+    data = [tuple(row) for _, row in records[first + header :] if len(row) == width]
     if header and not data and complete:
         raise UserError(
-            f"{original_name} has a header row ({_short(', '.join(cells))}) and no data rows. Choose a file with data."
+            f"{original_name} has a header row ({short(', '.join(cells))}) and no data rows. Choose a file with data."
         )
+    if len(cells) < width:  # a header with no name for the index, or rows that end in a separator
+        cells = [*cells, ""] if all(not row[-1].strip() for row in data) else ["", *cells]
+    above = sum(n < number for n, _ in records) + comments
     findings = list(source.findings)
-    skip = records[first][0] if header else (records[first - 1][0] if first else comments)
-    above = first + comments
     if above:
-        places = [Place(row=i + 1, text=_short(line)) for i, line in enumerate(text.splitlines()[:5][:above])]
-        findings.append(
-            Finding(
-                kind="preamble",
-                count=above,
-                places=places,
-                sentence=f"{above} line{'s' * (above > 1)} above the table, beginning with {places[0].text!r}, "
-                f"{'were' if above > 1 else 'was'} left out.",
-            )
-        )
-    if not header:
+        places = [Place(row=i + 1, text=short(line)) for i, line in enumerate(text.splitlines()[: min(above, 5)])]
+        sentence = f"{many(above, 'line')} above the table left out, beginning with {places[0].text!r}."
+        findings.append(Finding(kind="preamble", count=above, places=places, sentence=sentence))
+    if header:
+        names, renamed = unique_names(cells)
+        findings += renamed
+    else:
+        names, _ = unique_names([""] * width)
         findings.append(
             Finding(
                 kind="no_header",
                 count=1,
-                sentence=f"The first row ({_short(', '.join(cells))}) holds data, not names. The columns were named "
+                sentence=f"The first row ({short(', '.join(cells))}) holds data, not names. The columns are called "
                 f"column 1 to column {width}.",
                 remedies=["Add a header row and upload again."],
             )
         )
-        cells = [""] * width
-    names, renamed = unique_names(cells)
-    findings += renamed if header else []
+    skip = number if header else number - 1
     return replace(
         source,
         names=names,
         sample=tuple(data[:SAMPLE_ROWS]),
         separator=separator,
         skip=skip,
-        header=header,
         first_row=skip + 1,
         findings=tuple(findings),
     )
 
 
-def _records(text: str, separator: str, complete: bool) -> list[tuple[int, list[str]]]:
-    """First records with the number of lines read up to their end; a cut last one is left out."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+def _separator(text: str, comments: int, complete: bool) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The separator under which most rows are equally wide, and the filled rows with their numbers from 1."""
+    best, chosen, rows = 0.0, ",", [r for r in _rows(text, ",", complete) if r[0] > comments]
+    for candidate in SEPARATORS:
+        found = [r for r in _rows(text, candidate, complete) if r[0] > comments]
+        widths = Counter(len(cells) for _, cells in found)
+        width, share = widths.most_common(1)[0] if widths else (0, 0)
+        score = share / widths.total() if width > 1 else 0.0
+        if score > best:
+            best, chosen, rows = score, candidate, found
+    return chosen, rows
+
+
+def _rows(text: str, separator: str, complete: bool) -> list[tuple[int, list[str]]]:
+    """First filled rows with their numbers, blank ones counted; a last one that may be cut is left out."""
     found = []
-    try:
-        for cells in reader:
-            found.append((reader.line_num, cells))
+    with suppress(csv.Error):
+        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1):
+            found.append((number, cells))
             if len(found) > SAMPLE_ROWS:
-                return found
-    except csv.Error:
-        return found
-    return found if complete else found[:-1]
+                complete = True
+                break
+    return [(number, cells) for number, cells in (found if complete else found[:-1]) if any(c.strip() for c in cells)]
 
 
-def _is_data(cells: list[str] | tuple[str, ...]) -> bool:
-    """Whether a row can only be data: numbers or times everywhere, at least one of them."""
+def _is_data(cells: list[str]) -> bool:
+    """Whether a row can only be data: it begins with a full date, or holds nothing but numbers and dates."""
     filled = [c.strip() for c in cells if c.strip()]
-    looks_like_time = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?")
-    return bool(filled) and all(NUMBER.fullmatch(c) or looks_like_time.fullmatch(c) for c in filled)
+    if not filled:
+        return False
+    dates = (FULL_DATE, SHORT_DATE, NUMBER)
+    return FULL_DATE.fullmatch(filled[0]) is not None or all(any(d.fullmatch(c) for d in dates) for c in filled)
 
 
 def unique_names(cells: list[str]) -> tuple[tuple[str, ...], list[Finding]]:
-    """Names as given but unique and not empty: a second "load" becomes "load (2)", an empty one "column 3"."""
-    names: list[str] = []
+    """Names as given but unique and not empty: a second "load" becomes "load (2)", an empty one "column 3".
+
+    >>> unique_names(["load", "load", ""])[0]
+    ('load', 'load (2)', 'column 3')
+    """
+    given = {cell.strip() for cell in cells}
+    names: dict[str, None] = {}
     repeated, unnamed = [], []
-    taken = {c.strip() for c in cells}
-    for i, cell in enumerate(cells):
-        name = cell.strip()
-        if not name:
-            unnamed.append(Place(row=1, column=f"column {i + 1}"))
-            name = f"column {i + 1}"
-        wanted, n = name, 2
-        while name in names or (name != wanted and name in taken):
+    for i, cell in enumerate(cells, 1):
+        wanted = cell.strip() or f"column {i}"
+        name, n = wanted, 2
+        while name in names or (name != cell.strip() and name in given):
             name, n = f"{wanted} ({n})", n + 1
-        if name != wanted:
+        names[name] = None
+        if not cell.strip():
+            unnamed.append(Place(row=1, column=name))
+        elif name != wanted:
             repeated.append(Place(row=1, column=name, text=wanted))
-        names.append(name)
     findings = []
     if repeated:
-        sentence = (
-            f"{repeated[0].text!r} is the name of more than one column; a later one is now {repeated[0].column!r}."
-        )
+        first = repeated[0]
+        sentence = f"More than one column is called {first.text!r}; a later one is now {first.column!r}."
         findings.append(Finding(kind="duplicate_names", count=len(repeated), places=repeated[:5], sentence=sentence))
     if unnamed:
-        sentence = (
-            f"{len(unnamed)} column{'s' * (len(unnamed) > 1)} without a name; the first is now {unnamed[0].column!r}."
-        )
+        sentence = f"{many(len(unnamed), 'column')} without a name; the first is now {unnamed[0].column!r}."
         findings.append(Finding(kind="unnamed", count=len(unnamed), places=unnamed[:5], sentence=sentence))
     return tuple(names), findings
 
 
 def _parquet(path: Path, name: str) -> Source:
-    """Column names, types and row count from the file's own table of contents; the sample follows in ``read.py``."""
+    """Column names, types and row count from the file's own table of contents; no values yet."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -366,15 +345,15 @@ def _parquet(path: Path, name: str) -> Source:
     if len(schema) > MAX_COLUMNS:
         raise UserError(f"{name} has {len(schema):,} columns; at most {MAX_COLUMNS:,} can be read.")
     if not len(schema) or not rows:
-        raise UserError(f"{name} has {rows:,} rows and {len(schema):,} columns. Choose a file with data.")
+        raise UserError(f"{name} has {many(rows, 'row')} and {many(len(schema), 'column')}. Choose a file with data.")
     names, findings = unique_names(schema.names)
-    types = tuple(_arrow_kind(pa, each.type) for each in schema)
-    return Source(path, "parquet", names, (), types=types, rows=rows, first_row=1, findings=tuple(findings))
+    types = tuple(_arrow_kind(each.type) for each in schema)
+    return Source(path, "parquet", names, types=types, rows=rows, first_row=1, findings=tuple(findings))
 
 
-def _arrow_kind(pa: Any, kind: Any) -> str:
-    """ "number", "time", "zoned" (a time with a zone), "text" or "other"."""
-    types = pa.types
+def _arrow_kind(kind: Any) -> str:
+    from pyarrow import types
+
     if types.is_dictionary(kind):
         kind = kind.value_type
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind):
@@ -384,8 +363,3 @@ def _arrow_kind(pa: Any, kind: Any) -> str:
     if types.is_date(kind):
         return "time"
     return "text" if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) else "other"
-
-
-def _short(text: str, length: int = 60) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"

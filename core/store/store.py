@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (only our own ids, column numbers and row numbers enter SQL text)
 """Every query of the database: datasets with their values, runs with their cards. Nothing else opens the file.
 
 One DuckDB connection for the process, a cursor per call, results read to the end, one writer at a time. Names and
@@ -55,7 +56,11 @@ class Store:
     def __init__(self, path: Path, uploads: Path, memory: str = "2GB", threads: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         uploads.mkdir(parents=True, exist_ok=True)
-        settings = {"memory_limit": memory, "autoinstall_known_extensions": "false", "custom_user_agent": "scalescope"}
+        settings: dict[str, Any] = {
+            "memory_limit": memory,
+            "autoinstall_known_extensions": "false",
+            "custom_user_agent": "scalescope",
+        }
         if threads:
             settings["threads"] = str(threads)
         try:
@@ -117,7 +122,7 @@ class Store:
         }
         with self._transaction() as cursor:
             cursor.register("incoming", pa.table(columns))
-            cursor.execute(f"CREATE TABLE values_{id} AS SELECT * FROM incoming")  # noqa: S608 (our own id)
+            cursor.execute(f"CREATE TABLE values_{id} AS SELECT * FROM incoming")
             cursor.unregister("incoming")
             cursor.execute(
                 "INSERT INTO datasets VALUES (?, ?, ?)", [id, card.model_dump_json(), _stamp(card.created_at)]
@@ -139,7 +144,7 @@ class Store:
         """The whole series, equal to the one stored. Raises UserError as ``dataset``."""
         with self._cursor() as cursor:
             card = self._card(cursor, id)
-            table = cursor.sql(f"SELECT * FROM values_{card.id} ORDER BY rowid").to_arrow_table()  # noqa: S608
+            table = cursor.sql(f"SELECT * FROM values_{card.id} ORDER BY rowid").to_arrow_table()
         values = np.empty((table.num_rows, len(card.variates)), np.float32)
         for i in range(values.shape[1]):
             values[:, i] = table.column(i + 1).to_numpy()
@@ -152,7 +157,7 @@ class Store:
         with self._cursor() as cursor:
             card = self._card(cursor, id)
             table = cursor.sql(
-                f"SELECT * FROM values_{card.id} WHERE rowid >= ? AND rowid < ? ORDER BY rowid",  # noqa: S608
+                f"SELECT * FROM values_{card.id} WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
                 params=[max(start, 0), stop],
             ).to_arrow_table()
         frame = pd.DataFrame({i: table.column(i).to_numpy() for i in range(table.num_columns)})
@@ -168,8 +173,8 @@ class Store:
     ) -> "pd.DataFrame":
         """What a line chart of rows [start, stop) needs: columns t, variate, value; at most 4,000 rows (M4).
 
-        ``start`` and ``stop`` are row numbers or, for a dataset with a clock, stamps. Where a pixel column holds no value
-        at all, one row with NaN breaks the line. Raises UserError for an unknown dataset or variate.
+        ``start`` and ``stop`` are row numbers or, for a dataset with a clock, stamps. Where a pixel column holds no
+        value at all, one row with NaN breaks the line. Raises UserError for an unknown dataset or variate.
         """
         import pandas as pd
 
@@ -189,8 +194,7 @@ class Store:
             found = cursor.sql(extremes(table, distinct, first, last, pixels)).to_arrow_table()
             cursor.register("edges", pa.table({"row": pa.array(edges(first, last, pixels), pa.int64())}))
             ends = cursor.sql(
-                f"SELECT t, {', '.join(f'v{i}' for i in distinct)} FROM {table} "  # noqa: S608
-                f"WHERE rowid IN (SELECT row FROM edges)"
+                f"SELECT t, {', '.join(f'v{i}' for i in distinct)} FROM {table} WHERE rowid IN (SELECT row FROM edges)"
             ).to_arrow_table()
         parts = [_marks(found, ends, i, name) for i, name in zip(chosen, names, strict=True)]
         return pd.concat(parts, ignore_index=True)
@@ -281,7 +285,7 @@ class Store:
         with self._transaction() as cursor:
             self._run(cursor, id)
             assigned = ", ".join(f"{column} = ?" for column in changes)
-            cursor.execute(f"UPDATE runs SET {assigned} WHERE id = ?", [*changes.values(), id])  # noqa: S608
+            cursor.execute(f"UPDATE runs SET {assigned} WHERE id = ?", [*changes.values(), id])
 
     def run(self, id: str) -> RunRow:
         """One run. Raises UserError for an id that is not (or no longer) there."""
@@ -294,7 +298,7 @@ class Store:
         with self._cursor() as cursor:
             return _runs(
                 cursor.execute(
-                    f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY created_at DESC, id LIMIT ?",  # noqa: S608
+                    f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY created_at DESC, id LIMIT ?",
                     [*params, limit if limit is not None else 1_000_000],
                 )
             )
@@ -306,7 +310,7 @@ class Store:
             cursor.execute("DELETE FROM runs WHERE id = ?", [id])
 
     def _run(self, cursor: duckdb.DuckDBPyConnection, id: str) -> RunRow:
-        found = _runs(cursor.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", [id]))  # noqa: S608
+        found = _runs(cursor.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", [id]))
         if not found:
             raise UserError(f"There is no run {id!r} here; it may have been deleted. Choose one on the Start page.")
         return found[0]

@@ -1,0 +1,254 @@
+# ruff: noqa: S608 (only our own column names c0, c1, ... and numbers enter the SQL; names and values of a file never do)
+"""A file's cells as numbers: every cell is text that DuckDB casts with TRY_CAST, so that one bad cell ends nothing.
+
+What cannot be read is counted and placed: cells that are no numbers, rows without a readable time, rows that do not
+fit the table. Streamed in batches; in memory are the numbers only, as float32.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.data.audit import FIRST_STAMP, LAST_STAMP, PLACES, Raw
+from core.data.card import Finding, Place
+from core.data.clock import Clock
+from core.data.source import SAMPLE_ROWS, Source
+from core.data.words import many
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH = 122_880  # rows, one of DuckDB's row groups
+EXACT = 2**53  # an index beyond this is not exact in a double
+REASONS = {
+    "MISSING COLUMNS": "has too few columns",
+    "TOO MANY COLUMNS": "has too many columns",
+    "UNQUOTED VALUE": "has a broken quote",
+    "LINE SIZE OVER MAXIMUM": "is too long",
+}
+
+
+class Cells:
+    """The cells of one source through one connection that may read ``file``."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", file: Path, source: Source) -> None:
+        self.connection, self.file, self.source = connection, file, source
+
+    def sample(self) -> list[tuple[str, ...]]:
+        """The first rows as text."""
+        if self.source.kind == "text":
+            return list(self.source.sample)
+        types = enumerate(self.source.types)
+        texts = ", ".join(f"coalesce(c{i}::VARCHAR, '')" if t != "other" else "''" for i, t in types)
+        return self.ask(f"SELECT {texts} FROM {self.table()} LIMIT {SAMPLE_ROWS}")
+
+    def largest_parts(self, column: int, separator: str) -> tuple[int, int]:
+        """The largest first and second number of dates such as 13/02/2020 in the whole column."""
+        part = "max(try_cast(split_part(trim(c{}), '{}', {}) AS INTEGER))"
+        both = ", ".join(f"coalesce({part.format(column, separator, k)}, 0)" for k in (1, 2))
+        return self.ask(f"SELECT {both} FROM {self.table()}")[0]
+
+    def count_numbers(self, columns: list[int], decimal: str) -> list[int]:
+        """Numbers in each of these columns, in the whole file."""
+        if not columns:
+            return []
+        counts = ", ".join(f"count({self.number(i, decimal)})" for i in columns)
+        return list(self.ask(f"SELECT {counts} FROM {self.table()}")[0])
+
+    def shown(self, clock: Clock, texts: list[str]) -> list[int | None]:
+        """How these stamps are read: microseconds or the index, None where they cannot be."""
+        kind = {"typed": "TIMESTAMPTZ" if clock.offset else "TIMESTAMP"}.get(clock.kind, "VARCHAR")
+        sql = f"SELECT {clock.sql('c')} FROM (SELECT ?::{kind} AS c)"
+        return [self.connection.execute(sql, [text]).fetchall()[0][0] for text in texts]
+
+    def read(self, time: int | None, clock: Clock | None, columns: list[int], decimal: str, limit: int) -> Raw:
+        """All rows of these columns. A second pass over the file only where a cell or a time was not readable.
+
+        Raises UserError beyond ``limit`` values and where the file cannot be read to its end.
+        """
+        import duckdb
+
+        stamp = clock.sql(f"c{time}") if clock is not None else "NULL::BIGINT"
+        wanted = ", ".join((stamp, *(self.number(i, decimal) for i in columns)))
+        blocks, stamps = [np.empty((0, len(columns)), np.float32)], []
+        gone, rows = np.zeros(len(columns), np.int64), 0
+        try:
+            found = self.connection.sql(f"SELECT {wanted} FROM {self.table(rejects=True)}", params=[str(self.file)])
+            for batch in found.to_arrow_reader(BATCH):
+                rows += batch.num_rows
+                if rows * len(columns) > limit:
+                    raise too_many_values(limit)
+                block = np.empty((batch.num_rows, len(columns)), np.float32)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    for k in range(len(columns)):
+                        block[:, k] = batch.column(k + 1).to_numpy(zero_copy_only=False)
+                        gone[k] += batch.column(k + 1).null_count
+                blocks.append(block)
+                stamps.append(batch.column(0))
+            del found
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        raw = Raw(
+            times=np.arange(rows, dtype=np.int64),
+            values=np.concatenate(blocks),
+            origin=np.arange(rows, dtype=np.int64) + self.source.first_row,
+            names=tuple(self.source.names[i] for i in columns),
+            clock=clock is not None and not clock.is_index,
+            findings=list(self.source.findings),
+        )
+        del blocks
+        self._rejects(raw)
+        self._not_numbers([columns[k] for k in np.flatnonzero(gone)], decimal, raw)
+        if clock is not None and time is not None:
+            self._times(time, stamps, raw)
+        return raw
+
+    def table(self, rejects: bool = False) -> str:
+        """The file as an SQL table with columns c0, c1, ... and one parameter, its path."""
+        names = [f"c{i}" for i in range(len(self.source.names))]
+        if self.source.kind == "parquet":
+            return f"(SELECT * FROM read_parquet(?, hive_partitioning = false)) AS t({', '.join(names)})"
+        columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+        keep = "store_rejects = true" if rejects else "ignore_errors = true"
+        return (
+            f"read_csv(?, auto_detect = false, header = false, skip = {self.source.skip}, compression = 'none', "
+            f"delim = '{self.source.separator}', quote = '\"', escape = '\"', hive_partitioning = false, "
+            f"columns = {{{columns}}}, {keep})"
+        )
+
+    def number(self, i: int, decimal: str) -> str:
+        """SQL: column i as DOUBLE, NULL where it is no number."""
+        kind = self.source.types[i] if self.source.types else "text"
+        if kind != "text":
+            return f"c{i}::DOUBLE" if kind == "number" else "NULL::DOUBLE"
+        if decimal == ",":
+            return f"CASE WHEN NOT contains(c{i}, '.') THEN try_cast(replace(c{i}, ',', '.') AS DOUBLE) END"
+        return f"try_cast(c{i} AS DOUBLE)"
+
+    def ask(self, sql: str) -> list[Any]:
+        import duckdb
+
+        try:
+            return self.connection.execute(sql, [str(self.file)]).fetchall()
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+
+    def _rejects(self, raw: Raw) -> None:
+        """Rows the CSV reader could not take: too few or too many columns, broken quotes."""
+        if self.source.kind != "text":
+            return
+        found = self.connection.execute(
+            "SELECT line, min(error_type)::VARCHAR, left(min(csv_line), 80), "
+            "length(min(csv_line)) - length(replace(min(csv_line), chr(10), '')) "
+            "FROM reject_errors GROUP BY line ORDER BY line"
+        ).fetchall()
+        if not found:
+            return
+        line, why, text, _ = found[0]
+        for rejected, *_ in found:
+            raw.origin[raw.origin >= rejected] += 1
+        hidden = sum(max(0, lines - 1) for *_, lines in found)
+        more = f" A broken quote hides about {many(hidden, 'further line')}." if hidden > 1 else ""
+        raw.rejected = len(found)
+        raw.findings.append(
+            Finding(
+                kind="rejected",
+                count=len(found),
+                places=[Place(row=row, text=(cut or "").strip()) for row, _, cut, _ in found[:PLACES]],
+                sentence=f"Row {line:,} {REASONS.get(why, 'does not fit the table')}: {(text or '').strip()!r}. "
+                f"{many(len(found), 'such row')}, left out.{more}",
+                remedies=["Correct the file and upload it again."],
+            )
+        )
+        raw.repairs.append(f"{many(len(found), 'row')} that did not fit the table left out.")
+
+    def _not_numbers(self, columns: list[int], decimal: str, raw: Raw) -> None:
+        """Filled cells that are no numbers became missing; each is counted, the first are named."""
+        texts = [i for i in columns if not self.source.types or self.source.types[i] == "text"]
+        if not texts:
+            return
+        bad = {i: f"trim(c{i}) <> '' AND {self.number(i, decimal)} IS NULL" for i in texts}
+        wanted = ", ".join(
+            f"count(*) FILTER (WHERE {bad[i]}), min(n, {PLACES}) FILTER (WHERE {bad[i]}), "
+            f"arg_min(left(c{i}, 60), n, {PLACES}) FILTER (WHERE {bad[i]})"
+            for i in texts
+        )
+        row = self.ask(f"SELECT {wanted} FROM {self._numbered(texts)}")[0]
+        places, count, affected = [], 0, 0
+        for k, i in enumerate(texts):
+            found, rows, first = row[3 * k : 3 * k + 3]
+            if found:
+                count, affected = count + found, affected + 1
+                cells = zip(rows, first, strict=True)
+                places += [Place(row=int(raw.origin[r]), column=self.source.names[i], text=t) for r, t in cells]
+        if not count:
+            return
+        places.sort(key=lambda place: place.row)
+        first = places[0]
+        raw.findings.append(
+            Finding(
+                kind="not_numeric",
+                count=count,
+                places=places[:PLACES],
+                sentence=f"Row {first.row:,}, column {first.column}: {first.text!r} is not a number. "
+                f"{many(count, 'such cell')} in {many(affected, 'column')}, now missing.",
+                remedies=["Keep them missing.", "Fill missing values.", "Leave the column out.", "Correct the file."],
+            )
+        )
+        raw.repairs.append(f"{many(count, 'cell', 'is/are')} not a number and became missing.")
+
+    def _times(self, time: int, stamps: list[Any], raw: Raw) -> None:
+        """Rows without a readable time have no place in a series; they are left out and named."""
+        filled = [s.fill_null(0) if s.null_count else s for s in stamps]  # with nulls NumPy would get doubles
+        raw.times = np.concatenate([np.empty(0, np.int64), *(s.to_numpy() for s in filled)])
+        known = [s.is_valid().to_numpy(zero_copy_only=False) for s in stamps]
+        readable = np.concatenate([np.empty(0, bool), *known])
+        low, high = (FIRST_STAMP, LAST_STAMP) if raw.clock else (-EXACT, EXACT)
+        readable &= (raw.times >= low) & (raw.times < high)
+        gone = np.flatnonzero(~readable)
+        if not len(gone):
+            return
+        rows = ", ".join(str(row) for row in gone[:PLACES])
+        text = f"left(coalesce(c{time}::VARCHAR, ''), 60)"
+        texts = self.ask(f"SELECT {text} FROM {self._numbered([time])} WHERE n IN ({rows}) ORDER BY n")
+        name = self.source.names[time]
+        cells = zip(gone[:PLACES], texts, strict=True)
+        places = [Place(row=int(raw.origin[r]), column=name, text=t) for r, (t,) in cells]
+        if len(gone) == len(readable):
+            raise UserError(
+                f"No time in column {name} can be read; the first, row {places[0].row:,}, is {places[0].text!r}. Check "
+                f"the order of day and month, choose another time column, or none to number the rows."
+            )
+        raw.findings.append(
+            Finding(
+                kind="unreadable_time",
+                count=len(gone),
+                places=places,
+                sentence=f"Row {places[0].row:,}, column {name}: {places[0].text!r} cannot be read as a time like the "
+                f"others. {many(len(gone), 'such row')}, left out.",
+                remedies=["Correct the file and upload it again."],
+            )
+        )
+        raw.repairs.append(f"{many(len(gone), 'row')} without a readable time left out.")
+        raw.rejected += len(gone)
+        raw.take(np.flatnonzero(readable))
+
+    def _numbered(self, columns: list[int]) -> str:
+        """The table with n, the number of the row as ``read`` counts from 0."""
+        picked = ", ".join(f"c{i}" for i in columns)
+        return f"(SELECT row_number() OVER () - 1 AS n, {picked} FROM {self.table()})"
+
+    def _unreadable(self, error: Exception) -> UserError:
+        what = "Parquet file" if self.source.kind == "parquet" else "table"
+        reason = re.sub(r"\"?/\S+", "the file", str(error).splitlines()[0])[:160]
+        return UserError(f"The {what} cannot be read to its end ({reason}). Export it again and upload that.")
+
+
+def too_many_values(limit: int) -> UserError:
+    return UserError(
+        f"The file has more than {limit:,} values (rows times columns), the most this server accepts. Choose fewer "
+        f"columns or a part of the rows, or start the server with a larger SCALESCOPE_MAX_CELLS."
+    )
