@@ -5,9 +5,11 @@
 
 import streamlit as st
 
-from core.ui import boot, live, theme
+# before everything else is imported: the browser draws its frame once, in the right width
+st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide", initial_sidebar_state=232)
 
-boot.set_up()
+from core.ui import boot, live, theme  # noqa: E402
+
 st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
 chosen = boot.navigate()
 live.side_bar()

@@ -7,7 +7,6 @@ On a fresh server Streamlit serves a deep link by running that file of ``pages/`
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -34,11 +33,6 @@ PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
 }
 
 
-def set_up() -> None:
-    """Title, icon, width: before anything else is drawn, also by a page that runs alone."""
-    st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide", initial_sidebar_state=232)
-
-
 def navigate() -> Any:
     """Declare the pages (once a run, from ``app.py``) and return the one to run; follows a deep link that was held."""
     st.session_state[_BOOTED] = True
@@ -46,11 +40,9 @@ def navigate() -> Any:
         section: [
             st.Page(f"pages/{name}.py", title=title, icon=f":material/{icon}:", help=about, default=name == "start")
             for name, title, icon, about in pages
-            if Path(f"pages/{name}.py").exists()
         ]
         for section, pages in PAGES.items()
     }
-    sections = {k: v for k, v in sections.items() if v}
     chosen = st.navigation(sections)
     if wanted := st.session_state.pop(_WANTED, None):
         name, query = wanted
@@ -64,7 +56,6 @@ def page(title: str, follows: tuple[str, ...] = state.NAMES) -> DeltaGenerator:
     Returns the empty place right of the heading, for one sentence that may come later.
     """
     if not st.session_state.get(_BOOTED):
-        set_up()
         held = {name: st.query_params.get_all(name) for name in st.query_params}
         st.session_state[_WANTED] = (title.lower(), held)
         st.switch_page("app.py")
@@ -98,6 +89,9 @@ def warm_up() -> None:
         return
 
     def load() -> None:
+        import altair  # noqa: F401
+        import pandas  # noqa: F401
+
         import core.evaluate.run
         import core.models.registry
 

@@ -12,7 +12,6 @@ import streamlit as st
 
 from core.training.events import EpochDone, Finished
 from core.ui import resources, state, theme, widgets
-from core.ui.charts import training
 
 if TYPE_CHECKING:
     from core.jobs.queue import JobStatus
@@ -75,6 +74,8 @@ def view(run_id: str, status: JobStatus) -> None:
 
 
 def _view(run_id: str, known: str) -> None:
+    from core.ui.charts import training
+
     job = resources.jobs().status(run_id)
     if job.state != known:
         st.rerun()  # the buttons of the page depend on the state

@@ -5,14 +5,17 @@ accent, baselines grey and dashed, the truth of a known set amber; scales run fi
 the accent's hue; variates take Okabe-Ito (product.md, Look).
 """
 
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from __future__ import annotations
 
-import altair as alt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import streamlit as st
 
-Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
-Picture = alt.LayerChart | alt.FacetChart  # what layering returns
+if TYPE_CHECKING:  # a second of imports that the first page of a server need not wait for
+    import altair as alt
+
+Chart = TypeVar("Chart", bound="alt.TopLevelMixin")
 
 
 @dataclass(frozen=True)

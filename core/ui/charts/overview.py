@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from core.ui.theme import Colors, Picture, style
+from core.ui.theme import Colors, style
 
 ROW, FOOT, STRIP = 96, 38, 52  # pixels: one variate, its time axis, the strip to brush
 
@@ -40,7 +40,7 @@ def span(selected: dict[str, Any], zone: str, clock: bool) -> tuple[Any, Any] | 
     return (first, last) if first < last else None
 
 
-def strip(table: pd.DataFrame, clock: bool, colors: Colors) -> Picture:
+def strip(table: pd.DataFrame, clock: bool, colors: Colors) -> alt.LayerChart | alt.FacetChart:
     """One variate over its whole length, thin, to brush a part of. ``table`` is ``t, value``; selection ``span``."""
     brush = alt.selection_interval(
         name="span",
@@ -59,7 +59,9 @@ def strip(table: pd.DataFrame, clock: bool, colors: Colors) -> Picture:
     return style(alt.layer(line, height=STRIP))
 
 
-def row(table: pd.DataFrame, variate: str, color: str, clock: bool, axis_title: str | None, colors: Colors) -> Picture:
+def row(
+    table: pd.DataFrame, variate: str, color: str, clock: bool, axis_title: str | None, colors: Colors
+) -> alt.LayerChart | alt.FacetChart:
     """One variate in detail. ``table`` is ``t, when, value``; only the last of a stack has an ``axis_title``."""
     last = axis_title is not None
     axis = alt.Axis(title=axis_title, labels=last, ticks=last, grid=True, tickCount=8, labelFlush=True)

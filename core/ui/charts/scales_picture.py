@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.ui.theme import Colors, Picture, palette, style
+from core.ui.theme import Colors, palette, style
 
 ROW = 84  # pixels
 
@@ -43,7 +43,7 @@ def tables(values: np.ndarray, factors: Sequence[int], patches: Sequence[int]) -
 
 def scales_picture(
     values: np.ndarray, factors: Sequence[int], patches: Sequence[int], unit: str, colors: Colors
-) -> Picture:
+) -> alt.LayerChart | alt.FacetChart:
     """One row a scale on one time axis, for ``values`` (L) of one variate called ``unit`` (see ``tables``)."""
     scales, length = len(factors), len(values)
     points, spans = tables(values, factors, patches)

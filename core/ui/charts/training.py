@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.training.events import EpochDone
 from core.ui.charts.scales_picture import scale_name
-from core.ui.theme import Colors, Picture, palette, style
+from core.ui.theme import Colors, palette, style
 
 HEIGHT = 220  # pixels
 
@@ -32,7 +32,7 @@ def losses(epochs: Sequence[EpochDone], now: tuple[float, float] | None = None) 
 
 def loss_chart(
     epochs: Sequence[EpochDone], planned: int, colors: Colors, now: tuple[float, float] | None = None
-) -> Picture:
+) -> alt.LayerChart | alt.FacetChart:
     """Training and validation loss per epoch; a ring marks the best, whose weights are kept. ``now`` as in losses."""
     y = alt.Y("loss:Q", title="MSE, z-scored", scale=alt.Scale(zero=False, padding=8))
     parts = alt.Scale(domain=["training", "validation"], range=[colors.text, colors.accent])
@@ -60,7 +60,7 @@ def _epochs(planned: int) -> alt.X:
     )
 
 
-def example_chart(example: dict, colors: Colors) -> Picture:
+def example_chart(example: dict, colors: Colors) -> alt.LayerChart | alt.FacetChart:
     """One fixed validation window: observed in the text colour, the forecast of the latest epoch in the accent."""
     lookback, truth, forecast = (example.get(part, []) for part in ("lookback", "truth", "forecast"))
     past = [(i - len(lookback) + 1, v, "observed") for i, v in enumerate(lookback)]
@@ -87,7 +87,7 @@ def example_chart(example: dict, colors: Colors) -> Picture:
     return style(alt.layer(line, now, height=HEIGHT))
 
 
-def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> Picture:
+def weight_chart(epochs: Sequence[EpochDone], planned: int, colors: Colors) -> alt.LayerChart | alt.FacetChart:
     """The weight of each scale, sigmoid(w), over the epochs; named at the line's end."""
     scales = len(epochs[-1].scale_weights) if epochs else 0
     names = [scale_name(m, scales) for m in range(scales)]
