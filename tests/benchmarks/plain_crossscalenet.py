@@ -21,9 +21,7 @@ class Decomposition(nn.Module):
 class Encoder(nn.Module):
     def __init__(self, points: int, horizon: int, variates: int, width: int) -> None:
         super().__init__()
-        self.temporal = nn.Sequential(
-            nn.Linear(points, width), nn.ReLU(), nn.Linear(width, points), nn.Dropout(0.1)
-        )
+        self.temporal = nn.Sequential(nn.Linear(points, width), nn.ReLU(), nn.Linear(width, points), nn.Dropout(0.1))
         self.channel = nn.Sequential(nn.Linear(variates, width), nn.ReLU(), nn.Linear(width, variates))
         self.final = nn.Linear(points, horizon)
 
