@@ -1,0 +1,96 @@
+"""Published and corrected saliency, parity files, and whether attention matters."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.errors import UserError
+from core.explain.parity import check
+from core.explain.relevance import relevance, sentence
+from core.explain.saliency import corrected, published, shares
+from core.models.contract import Shape
+from core.models.registry import build
+from tests.evaluate.test_run import trained
+
+
+def trace(batch: int = 2, lookback: int = 96, **options):
+    torch.manual_seed(0)
+    model = build("crossscalenet", {"width": 8} | options, Shape(lookback, 24, 3)).eval()
+    return model.trace(torch.randn(batch, lookback, 3).cumsum(1))
+
+
+def test_published_map_sums_to_the_number_of_attended_scales():
+    found = published(trace(scales=4))
+    assert found.values_batch.shape == (2, 96)
+    np.testing.assert_allclose(found.values_batch.sum(1), 3, rtol=1e-5)
+    assert found.resolution == 16
+
+
+def test_a_batch_of_one_keeps_its_axis():
+    """The public code squeezes it away."""
+    assert published(trace(batch=1)).values_batch.shape == (1, 96)
+
+
+def test_corrected_map_sums_to_the_share_of_the_forecast_it_speaks_for():
+    inside = trace()
+    found = corrected(inside)
+    np.testing.assert_allclose(found.values_batch.sum(1), shares(inside)[:, 1:].sum(1), rtol=1e-4)
+    assert found.speaks_for == pytest.approx(float(found.values.sum()))
+    assert f"{found.speaks_for:.0%}" in found.sentence
+
+
+def test_corrected_map_is_even_inside_a_patch():
+    values = corrected(trace()).values.reshape(6, 16)
+    np.testing.assert_allclose(values, np.repeat(values[:, :1], 16, axis=1), rtol=1e-5)
+
+
+def test_shares_sum_to_one():
+    np.testing.assert_allclose(shares(trace()).sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lookback", [97, 104, 111])
+def test_no_step_is_left_out_where_the_last_patch_is_not_full(lookback):
+    found = corrected(trace(lookback=lookback))
+    assert found.values.shape == (lookback,) and np.isfinite(found.values).all()
+    assert found.values[: lookback // 16 * 16].min() > 0
+
+
+def test_one_scale_has_no_map_and_says_so():
+    inside = trace(scales=1)
+    assert not inside.maps
+    assert corrected(inside).speaks_for == 0 and not corrected(inside).values.any()
+    nothing = {"uniform": None, "without_attended": None}
+    assert "no attention" in sentence(nothing)
+
+
+def test_relevance_of_a_trained_run(waves, small_spec):
+    run = trained(waves, small_spec(waves))
+    found = relevance(run, waves)
+    assert len(found["without_scale"]) == len(found["shares"]) == 3
+    assert sum(found["shares"]) == pytest.approx(1, abs=1e-5)
+    assert found["windows"] == run.count(waves)
+    assert found["mse"] == pytest.approx(float(run.errors(waves).mse.mean()), rel=1e-4)
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    "uniform, words", [(0.0004, "does not use its attention"), (-0.02, "hurts"), (0.05, "rises by 5.0%")]
+)
+def test_the_headline_says_what_uniform_attention_costs(uniform, words):
+    assert words in sentence({"uniform": uniform, "without_attended": 0.1})
+
+
+def test_a_changed_weight_fails_the_parity_check(shared, tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(shared / "parity" / "crossscalenet_a.safetensors", "pt") as file:
+        about, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    tensors["weights/scale_weights"] = tensors["weights/scale_weights"] + 0.01
+    save_file(tensors, tmp_path / "changed.safetensors", about)
+    assert not check(tmp_path / "changed.safetensors")["passed"]
+    save_file(tensors, tmp_path / "other.safetensors", {"model": "nobody", "config": "{}"})
+    with pytest.raises(UserError, match="nobody"):
+        check(tmp_path / "other.safetensors")
