@@ -131,7 +131,8 @@ def train(
 
     from core.jobs.directory import JobDirectory
     from core.jobs.worker import work
-    from core.models.registry import configure
+    from core.models.contract import Shape
+    from core.models.registry import architecture, configure
     from core.training.events import Cancelled, Failed
     from core.training.recipes import preset as recipe_of
     from core.training.spec import Recipe, Spec, Split
@@ -139,7 +140,6 @@ def train(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty. Choose a new folder for --out, or delete that one.")
     options, changes = _object("--config", config), _object("--recipe", recipe)
-    configure(model, options)
     series, _, _ = _read(dataset, time_column, day_first, fill)
     inputs = _names(variates, series.variates) or series.variates
     try:
@@ -162,6 +162,8 @@ def train(
     except ValidationError as error:
         raise UserError(_first(error)) from None
     spec.check(series)
+    shape = Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld)
+    architecture(model).check(configure(model, options), shape)
     job = JobDirectory.create(out.resolve(), spec, series, name=f"{series.name} {model} {preset.value}")
     last = work(job.path, _tell)
     if isinstance(last, Failed):

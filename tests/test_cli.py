@@ -1,0 +1,228 @@
+"""The command line as a script uses it: a process a command, results on stdout, sentences and exit codes for faults."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import core
+from core.evaluate.run import LoadedRun
+from core.jobs.directory import JobDirectory
+from core.training.events import Cancelled
+from tests.jobs.conftest import waves
+
+ROOT = Path(core.__file__).parents[1]
+SMALL = ["--lookback", "32", "--horizon", "8", "--config", '{"patch": 8, "width": 8}', "--preset", "quick"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    """Runs one command in a process of its own."""
+
+    def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "core", *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"SCALESCOPE_HOME": str(home)},
+            capture_output=True,
+            text=True,
+        )
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    series, path = waves(), tmp_path_factory.mktemp("data") / "waves.csv"
+    with path.open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["date", *series.variates])
+        for stamp, values in zip(series.times, series.values, strict=True):
+            rows.writerow([str(stamp).replace("T", " ").split(".")[0], *values])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(run, file, tmp_path_factory):
+    """A run's folder, and what train said."""
+    out = tmp_path_factory.mktemp("out") / "run"
+    done = run("train", "--dataset", file, *SMALL, "--seed", 7, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_help_loads_nothing_heavy():
+    script = """
+import sys
+sys.argv = ["core", "--help"]
+try:
+    from core.__main__ import main
+    main()
+except SystemExit:
+    pass
+print([m for m in ("torch", "pandas", "duckdb", "streamlit", "pyarrow", "numpy") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in ("ingest", "train", "forecast", "explain", "parity", "doctor"):
+        assert command in done.stdout
+
+
+def test_ingest_prints_the_audit(run, file, home):
+    card = json.loads(run("ingest", file, "--json").stdout)
+    assert (card["rows"], card["time_column"], card["stored"]) == (600, "date", False)
+    assert card["variates"] == list(waves().variates)
+    assert card["audit"]["findings"] == []
+    assert not (home / "scalescope.duckdb").exists()
+
+
+def test_ingest_adds_to_the_database_where_asked(run, file, home):
+    card = json.loads(run("ingest", file, "--json", "--store", "--name", "mine").stdout)
+    from core.store.store import Store
+
+    store = Store(home / "scalescope.duckdb", home / "uploads")
+    try:
+        assert store.dataset(card["id"]).name == "mine"
+        assert store.series(card["id"]).fingerprint == card["fingerprint"]
+    finally:
+        store.close()
+
+
+def test_train_ends_with_one_line_of_numbers(trained):
+    out, done = trained
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert {"mse", "mae", "epochs", "seconds_per_epoch", "parameters"} <= result.keys()
+    assert (result["state"], result["seed"], result["lookback"], result["horizon"]) == ("finished", 7, 32, 8)
+    assert result["mse"] == LoadedRun.open(out).card["metrics"]["mse"]
+    assert "epoch 1/" in done.stderr
+
+
+def test_train_leaves_the_folder_of_a_job(trained):
+    out, _ = trained
+    assert {f.name for f in out.iterdir()} >= {
+        "spec.json",
+        "series.arrow",
+        "events.jsonl",
+        "checkpoint.safetensors",
+        "card.json",
+    }
+    assert JobDirectory(out).state() == "finished"
+
+
+def test_the_same_seed_gives_the_same_numbers(run, file, trained, tmp_path):
+    done = run("train", "--dataset", file, *SMALL, "--seed", 7, "--out", tmp_path / "again", "--json")
+    assert json.loads(done.stdout)["mse"] == json.loads(trained[1].stdout)["mse"]
+
+
+def test_train_takes_columns_and_recipe_fields(run, file, tmp_path):
+    out = tmp_path / "run"
+    recipe = '{"epochs": 1, "batch_size": 32}'
+    done = run("train", "--dataset", file, *SMALL, "--variates", "load", "--recipe", recipe, "--out", out, "--json")
+    assert json.loads(done.stdout)["epochs"] == 1
+    spec = JobDirectory(out).spec()
+    assert (spec.variates, spec.targets, spec.recipe.batch_size) == (("load",), ("load",), 32)
+
+
+def test_ctrl_c_keeps_the_best_model(file, tmp_path, home):
+    out = tmp_path / "run"
+    long = ["--recipe", '{"epochs": 5000, "patience": 1000, "batch_size": 16}']
+    process = subprocess.Popen(
+        [sys.executable, "-m", "core", "train", "--dataset", file, *SMALL, *long, "--out", out, "--json"],
+        cwd=ROOT,
+        env=os.environ | {"SCALESCOPE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    job, deadline = JobDirectory(out), time.monotonic() + 60
+    while not job.best_epoch() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert json.loads(stdout)["state"] == "cancelled"
+    assert isinstance(job.last_word(), Cancelled)
+    assert LoadedRun.open(out).card["best_epoch"] >= 1
+
+
+def test_forecast_goes_beyond_the_end(run, file, trained):
+    rows = list(csv.reader(io.StringIO(run("forecast", trained[0], file).stdout)))
+    assert rows[0] == ["time", *waves().variates]
+    assert [row[0] for row in rows[1:3]] == ["2020-01-26 00:00:00", "2020-01-26 01:00:00"]
+    assert len(rows) == 1 + 8
+    expected = LoadedRun.open(trained[0]).forecast(waves().values[-32:])
+    np.testing.assert_allclose(np.array([row[1:] for row in rows[1:]], float), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_forecast_of_a_test_window_has_the_truth_beside_it(run, file, trained):
+    about = json.loads(run("forecast", trained[0], file, "--window", 0, "--json").stdout)
+    assert about["truth"].keys() == about["forecast"].keys() == set(waves().variates)
+    assert len(about["times"]) == len(about["truth"]["load"]) == 8
+
+
+def test_explain_gives_both_maps_and_what_to_think_of_them(run, file, trained):
+    about = json.loads(run("explain", trained[0], file, "--window", 3, "--json").stdout)
+    assert list(about["saliency"]) == ["published", "corrected"]
+    assert all(len(found["values"]) == len(about["times"]) == 32 for found in about["saliency"].values())
+    assert sum(scale["share"] for scale in about["scales"]) == pytest.approx(1)
+    assert about["relevance"].endswith(".")
+    assert about["milliseconds"]["median"] > 0
+
+
+def test_parity_reads_the_model_from_the_file(run, shared):
+    done = run("parity", shared / "parity" / "crossscalenet_a.safetensors")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["model"] == "crossscalenet"
+    assert max(report["max_abs_error"], report["saliency_max_abs_error"]) <= 1e-5
+
+
+def test_doctor_says_what_runs(run, home):
+    about = json.loads(run("doctor", "--json").stdout)
+    assert about["home"] == str(home)
+    assert about["device"].split()[0] in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ingest", "{tmp}/none.csv"], "There is no file"),
+        (["ingest", "{tmp}"], "There is no file"),
+        (["train", "--dataset", "{file}", "--out", "{out}"], "is not empty"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--model", "nix"], "There is no architecture"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--config", "{{"], "--config is not JSON"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--recipe", "[]"], "must be a JSON object"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--recipe", '{{"epoch": 1}}'], "epoch"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--variates", "wind"], "There is no column 'wind'"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--lookback", "500"], "The nearest that works"),
+        (
+            ["train", "--dataset", "{file}", "--out", "{tmp}/x", "--lookback", "32", "--config", '{{"patch": 64}}'],
+            "patch",
+        ),
+        (["forecast", "{tmp}", "{file}"], "no saved model"),
+        (["forecast", "{out}", "{file}", "--window", "9999"], "There is no test window"),
+        (["explain", "{out}", "{file}", "--window", "-1"], "There is no test window"),
+        (["parity", "{file}"], "cannot be read"),
+    ],
+)
+def test_faults_are_sentences_with_exit_code_2(run, file, trained, tmp_path, arguments, said):
+    done = run(*(a.format(file=file, out=trained[0], tmp=tmp_path) for a in arguments))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "x").exists()
