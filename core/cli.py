@@ -140,6 +140,7 @@ def train(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty. Choose a new folder for --out, or delete that one.")
     options, changes = _object("--config", config), _object("--recipe", recipe)
+    chosen = configure(model, options)
     series, _, _ = _read(dataset, time_column, day_first, fill)
     inputs = _names(variates, series.variates) or series.variates
     try:
@@ -163,7 +164,7 @@ def train(
         raise UserError(_first(error)) from None
     spec.check(series)
     shape = Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld)
-    architecture(model).check(configure(model, options), shape)
+    architecture(model).check(chosen, shape)
     job = JobDirectory.create(out.resolve(), spec, series, name=f"{series.name} {model} {preset.value}")
     last = work(job.path, _tell)
     if isinstance(last, Failed):

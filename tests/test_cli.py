@@ -210,8 +210,8 @@ def test_doctor_says_what_runs(run, home):
         (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--variates", "wind"], "There is no column 'wind'"),
         (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--lookback", "500"], "The nearest that works"),
         (
-            ["train", "--dataset", "{file}", "--out", "{tmp}/x", "--lookback", "32", "--config", '{{"patch": 64}}'],
-            "patch",
+            ["train", "--dataset", "{file}", "--out", "{tmp}/x", *SMALL[:4], "--config", '{{"patch": 64}}'],
+            "A patch of 64 steps",
         ),
         (["forecast", "{tmp}", "{file}"], "no saved model"),
         (["forecast", "{out}", "{file}", "--window", "9999"], "There is no test window"),
