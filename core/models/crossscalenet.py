@@ -11,6 +11,7 @@ padding where L is no multiple of the patch; the key modes besides ``dual`` (see
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -259,11 +260,21 @@ class FastRepresentation(torch.autograd.Function):
         return d_x_Nl, None, None, None, *d_gates, *d_mixing
 
 
-class CrossScaleAttention(nn.Module):
-    """Patch attention plus local attention inside each patch; its output replaces the pooled series of the scale.
+class AlongVariates(nn.Module):
+    """``count`` linear layers along the variates, C x rest -> count x C x rest, as one product from the left."""
 
-    Order of the stacked projections: patch query, patch value, local query, local value | patch key, local key.
-    """
+    def __init__(self, count: int, variates: int) -> None:
+        super().__init__()
+        weight, self.bias = affine(1, variates, count * variates, (count * variates, 1))
+        self.weight = nn.Parameter(weight.detach()[0].T.contiguous())
+
+    def forward(self, series: Tensor) -> Tensor:
+        C = len(series)
+        return torch.addmm(self.bias, self.weight, series.view(C, -1)).view(-1, *series.shape)
+
+
+class CrossScaleAttention(nn.Module):
+    """Patch attention plus local attention inside each patch; its output replaces the pooled series of the scale."""
 
     own_points: Tensor
     own_patches: Tensor
@@ -273,8 +284,9 @@ class CrossScaleAttention(nn.Module):
     def __init__(self, grid: Grid, horizon: int, variates: int, config: Config) -> None:
         super().__init__()
         self.grid, self.variates = grid, variates
-        weight, bias = affine(6, variates, variates, (6, variates, 1))
-        self.weight, self.bias = nn.Parameter(weight.detach().transpose(1, 2).contiguous()), bias
+        # queries and values come from the scale itself, keys from the finest scale's forecast
+        self.patch_qv, self.patch_k = AlongVariates(2, variates), AlongVariates(1, variates)
+        self.local_qv, self.local_k = AlongVariates(2, variates), AlongVariates(1, variates)
         pad = linear_maps.padding(grid.points, grid.patch, config.padding)
         stretch = linear_maps.stretching(horizon, grid.points) @ pad
         mean = linear_maps.patch_means(grid.padded, grid.patch)
@@ -307,14 +319,10 @@ class CrossScaleAttention(nn.Module):
         def windows_last(series: Tensor, tokens: int) -> Tensor:
             return series.reshape(C, -1, tokens).transpose(1, 2).contiguous()
 
-        def project(first: int, count: int, series: Tensor) -> Tensor:
-            rows = torch.matmul(self.weight[first : first + count].reshape(count * C, C), series.view(C, -1))
-            return (rows.view(count, C, -1) + self.bias[first : first + count]).view(count, *series.shape)
-
-        patch_q, patch_v = project(0, 2, windows_last(x_patches, P))
-        local_q, local_v = project(2, 2, windows_last(x_points, p))
-        far_CPB, patch_weights = attend(patch_q, project(4, 1, windows_last(k_patches, P))[0], patch_v, use)
-        near_CpN, local_weights = attend(local_q, project(5, 1, windows_last(k_points, p))[0], local_v, use)
+        patch_q, patch_v = self.patch_qv(windows_last(x_patches, P)).unbind(0)
+        local_q, local_v = self.local_qv(windows_last(x_points, p)).unbind(0)
+        far_CPB, patch_weights = attend(patch_q, self.patch_k(windows_last(k_patches, P))[0], patch_v, use)
+        near_CpN, local_weights = attend(local_q, self.local_k(windows_last(k_points, p))[0], local_v, use)
         out_CBPp = near_CpN.view(C, p, B, P).permute(0, 2, 3, 1) + far_CPB.transpose(1, 2)[..., None]
         out_CBl = out_CBPp.reshape(C, B, P * p)[..., :points]
         if not whole:
@@ -422,12 +430,12 @@ class CrossScaleNet(Forecaster):
                 along_variates = mine.startswith("mix")
                 ours[f"encoders.{m}.{mine}"] = weight if along_variates else weight.transpose(1, 2)
                 ours[f"encoders.{m}.{mine}_bias"] = bias[:, :, None] if along_variates else bias[:, None]
-        order = ("patch_query", "patch_value", "local_query", "local_value", "patch_key", "local_key")
+        stacked = {"qv": ("query", "value"), "k": ("key",)}
         for m in range(M - 1):
-            ours[f"attention.{m}.weight"] = torch.stack([public[f"attention.{m}.{name}.weight"] for name in order])
-            ours[f"attention.{m}.bias"] = torch.stack([public[f"attention.{m}.{name}.bias"] for name in order])[
-                ..., None
-            ]
+            for branch, (mine, roles) in product(("patch", "local"), stacked.items()):
+                names = [f"attention.{m}.{branch}_{role}" for role in roles]
+                ours[f"attention.{m}.{branch}_{mine}.weight"] = torch.cat([public[f"{n}.weight"] for n in names])
+                ours[f"attention.{m}.{branch}_{mine}.bias"] = torch.cat([public[f"{n}.bias"] for n in names])[:, None]
         model.load_state_dict(ours)
         return model
 
@@ -439,15 +447,16 @@ class CrossScaleNet(Forecaster):
         C, B, _ = x_CBL.shape
         mean_CB1, std_CB1 = self.revin.statistics(x_CBL)
         first_SCBH, coarse = self._attended(self.revin(x_CBL, mean_CB1, std_CB1), attention)
-        weight_M = self._weights()
-        heads_MHH = self.head * weight_M[:, None, None]
-        y_NH = torch.addmm(self.head_bias, first_SCBH.sum(0).view(C * B, -1), heads_MHH[0])
-        for m, (_, attended_CBl, _) in enumerate(coarse, start=1):
+        heads = (self.head * self._weights()[:, None, None]).unbind(0)
+        encoders = [cast(EncoderPair, encoder) for encoder in self.encoders]
+        bias_H = self.head_bias
+        for encoder, head_HH in zip(encoders[1:], heads[1:], strict=True):
+            bias_H = torch.addmv(bias_H, head_HH.T, encoder.head_bias.sum((0, 1)))
+        y_NH = torch.addmm(bias_H, first_SCBH.sum(0).view(C * B, -1), heads[0])
+        for encoder, head_HH, (_, attended_CBl, _) in zip(encoders[1:], heads[1:], coarse, strict=True):
             # both linear layers of a coarse scale as one: l x H x H is less work than (C * B) x H x H
-            encoder = cast(EncoderPair, self.encoders[m])
-            r_SNl, both_SlH = encoder.represent(attended_CBl), encoder.head @ heads_MHH[m]
-            y_NH = torch.addmm(torch.addmm(y_NH, r_SNl[0], both_SlH[0]), r_SNl[1], both_SlH[1])
-            y_NH = y_NH + encoder.head_bias.sum(0) @ heads_MHH[m]
+            for r_Nl, both_lH in zip(encoder.represent(attended_CBl), encoder.head @ head_HH, strict=True):
+                y_NH = torch.addmm(y_NH, r_Nl, both_lH)
         return self.revin.inverse(y_NH.view(C, B, -1), mean_CB1, std_CB1).permute(1, 2, 0)
 
     def _attended(self, z_CBL: Tensor, use: Attention, whole: bool = False) -> tuple[Tensor, list]:
@@ -456,7 +465,7 @@ class CrossScaleNet(Forecaster):
         first_SCBH = self.encoders[0](z_CBL)
         coarse = []
         if self.grids[1:]:
-            seasonal, trend = first_SCBH[0], first_SCBH[1]
+            seasonal, trend = first_SCBH.unbind(0)
             finest = (seasonal + trend) * torch.sigmoid(self.scale_logits[0])
             pooled = (z_CBL @ self.pool).split([grid.points for grid in self.grids[1:]], dim=-1)
             for attention, x_CBl in zip(self.attention, pooled, strict=True):

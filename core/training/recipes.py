@@ -30,4 +30,4 @@ PUBLISHED = {
 
 def preset(name: Preset, model: str = "crossscalenet") -> Recipe:
     """The recipe of this preset for this architecture. Raises KeyError for an unknown preset."""
-    return {"quick": QUICK, "balanced": BALANCED, "published": PUBLISHED.get(model, BALANCED)}[name]
+    return PUBLISHED.get(model, BALANCED) if name == "published" else {"quick": QUICK, "balanced": BALANCED}[name]

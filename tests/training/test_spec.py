@@ -1,0 +1,60 @@
+"""Specs are validated before anything starts, and estimates are measured."""
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import UserError
+from core.training.estimate import estimate
+from core.training.recipes import preset
+from core.training.spec import PRESETS, Spec, Split
+
+
+def test_the_usual_split_is_seventy_ten_twenty(waves):
+    split = Split.of(waves)
+    assert (split.train, split.validation, split.test) == (280, 320, 400)
+
+
+def test_borders_must_rise():
+    with pytest.raises(ValidationError):
+        Split(train=100, validation=90, test=120)
+
+
+def test_an_unknown_field_is_an_error(waves, small_spec):
+    with pytest.raises(ValidationError):
+        small_spec(waves, loockback=96)
+
+
+def test_a_spec_survives_its_json(waves, small_spec):
+    spec = small_spec(waves)
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_every_preset_is_a_recipe_and_published_is_the_papers():
+    assert [preset(name).name for name in PRESETS] == list(PRESETS)
+    published = preset("published", "crossscalenet")
+    assert (published.optimizer, published.learning_rate, published.schedule) == ("adam", 1e-4, "halving")
+    assert (published.batch_size, published.epochs, published.patience) == (32, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"lookback": 500, "horizon": 8}, "look-back 272"),
+        ({"lookback": 32, "horizon": 300}, "nearest that works"),
+        ({"variates": ("nothing",), "targets": ("nothing",)}, "'nothing'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_what_can(waves, small_spec, changes, words):
+    with pytest.raises(UserError, match=words):
+        small_spec(waves, **changes).check(waves)
+
+
+def test_the_nearest_that_works_works(waves, small_spec):
+    small_spec(waves, lookback=272, horizon=8).check(waves)
+
+
+def test_estimate_is_measured_and_grows_with_the_work(waves, small_spec):
+    small, large = small_spec(waves), small_spec(waves, config={"scales": 3, "patch": 8, "width": 512})
+    one, other = estimate(small, len(waves)), estimate(large, len(waves))
+    assert one.seconds > 0 and one.steps == 4
+    assert other.parameters > one.parameters and other.memory_mb > one.memory_mb
