@@ -300,9 +300,9 @@ def _columns(raw: Raw) -> None:
             )
         )
     size = np.fmax(np.abs(low), np.abs(high))
-    coarse = [
-        n for n, s, a, b in zip(raw.names, size, low, high, strict=True) if b > a and np.spacing(s) > (b - a) / 500
-    ]
+    with np.errstate(over="ignore"):
+        rounded = (high > low) & (np.spacing(size) > (high - low) / 500)
+    coarse = [name for name, is_rounded in zip(raw.names, rounded, strict=True) if is_rounded]
     if coarse:
         raw.findings.append(
             Finding(

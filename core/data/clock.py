@@ -67,10 +67,8 @@ class Clock:
         text = f"trim({column}::VARCHAR)"
         number = f"try_cast({column} AS DOUBLE)"
         scale = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1, "epoch_ns": 1e-3}.get(self.kind)
-        if scale is not None:
-            exact = f"try_cast({column} AS HUGEINT)"
-            fine = f"{exact} * {int(scale)}" if scale >= 1 else f"{exact} // 1000"
-            return f"try_cast(CASE WHEN {exact} = {number} THEN {fine} ELSE round({number} * {scale}) END AS BIGINT)"
+        if scale is not None:  # a double holds microseconds exactly until the year 2255
+            return f"try_cast(round({number} * {scale}) AS BIGINT)"
         if self.kind == "integer":
             return f"CASE WHEN {number} = round({number}) THEN try_cast({number} AS BIGINT) END"
         if self.kind == "typed":
@@ -91,7 +89,7 @@ class Clock:
 
 
 def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
-    """The clock that at least nine in ten non-empty texts follow, or None.
+    """The clock that all but a few of the non-empty texts follow, or None.
 
     Bare numbers count as times only in a column named like one (``hinted``) or in the ``first`` column when they rise;
     whole numbers without a calendar only when they count up by one.
@@ -120,7 +118,7 @@ def _of_texts(filled: list[str]) -> Clock | None:
         return None
 
     def most(pattern: str) -> bool:
-        return sum(re.fullmatch(pattern, text) is not None for text in filled) >= 0.9 * len(filled)
+        return sum(re.fullmatch(pattern, text) is None for text in filled) <= _strays(filled)
 
     if most(r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK + r"\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)?"):
         offset = sum(re.search(OFFSET, text) is not None for text in filled) > len(filled) / 2
@@ -148,9 +146,14 @@ def _of_texts(filled: list[str]) -> Clock | None:
 
 
 def _numbers(filled: list[str]) -> list[float] | None:
-    """The texts as bare numbers where at least nine in ten are some, else None."""
+    """The texts as bare numbers where all but a few are some, else None."""
     found = [float(text) for text in filled if re.fullmatch(r"[+-]?\d{1,20}(\.\d+)?", text)]
-    return found if found and len(found) >= 0.9 * len(filled) else None
+    return found if found and len(filled) - len(found) <= _strays(filled) else None
+
+
+def _strays(filled: list[str]) -> float:
+    """How many texts may be something else, such as a total under the table."""
+    return max(0.1 * len(filled), len(filled) >= 3)
 
 
 def _of_numbers(numbers: list[float]) -> Clock | None:

@@ -148,7 +148,7 @@ class Store:
         values = np.empty((table.num_rows, len(card.variates)), np.float32)
         for i in range(values.shape[1]):
             values[:, i] = table.column(i + 1).to_numpy()
-        return Series(card.name, table.column(0).to_numpy(), values, tuple(card.variates), card.zone, card.truth)
+        return Series(card.name, table.column(0).to_numpy().copy(), values, tuple(card.variates), card.zone, card.truth)
 
     def rows(self, id: str, start: int, stop: int) -> "pd.DataFrame":
         """Rows [start, stop) as a table with the column t and the variates under their names."""
@@ -251,10 +251,15 @@ class Store:
         def row(at: int | datetime | None, default: int) -> int:
             if at is None or isinstance(at, int):
                 return default if at is None else min(max(at, 0), card.rows)
+            if not self._has_clock(cursor, card):
+                raise UserError(f"{card.name} has no clock; give row numbers instead of times.")
             at = at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
             return cursor.execute(f"SELECT count(*) FROM values_{card.id} WHERE t < ?", [at]).fetchall()[0][0]
 
         return row(start, 0), row(stop, card.rows)
+
+    def _has_clock(self, cursor: duckdb.DuckDBPyConnection, card: DatasetCard) -> bool:
+        return cursor.execute(f"SELECT typeof(t) FROM values_{card.id} LIMIT 1").fetchall() == [("TIMESTAMP",)]
 
     # Runs
 
