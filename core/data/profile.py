@@ -66,7 +66,9 @@ def suggest(series: Series) -> Suggestion:
     lookback = next((n for n in (wanted, 96, 48, 32, 16, 8, 4) if n <= wanted and n <= rows * 0.3), 2)
     repeats = f"It repeats every {period:,} steps" if period > 1 else "No season was found"
     seen = f"{lookback} steps show {'all of that' if 1 < period <= lookback else 'what its length allows'}"
-    return Suggestion(lookback, horizon, f"{repeats}; {seen}, and {rows:,} rows are enough to test {horizon} steps ahead.")
+    return Suggestion(
+        lookback, horizon, f"{repeats}; {seen}, and {rows:,} rows are enough to test {horizon} steps ahead."
+    )
 
 
 def _repeats(values: np.ndarray, period: int) -> float:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a case of the corpus is one line)
 """What reading promises: every file becomes a series whose findings say what was changed, or a sentence."""
 
 import json
@@ -211,10 +212,9 @@ def test_an_ambiguous_order_is_asked_and_never_guessed(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match="1 February 2024 or 2 January 2024"):
         parse(path, proposal.choice)
-    for day_first, second in ((True, "2024-02-02"), (False, "2024-02-02")):
-        series, _ = parse(path, proposal.choice.model_copy(update={"day_first": day_first}))
-        assert series.times[1] == np.datetime64(second)
-    assert series.step == pytest.approx(29 * 86_400) or series.times[2] == np.datetime64("2024-03-02")
+    for day_first, third in ((True, "2024-02-03"), (False, "2024-03-02")):
+        series, _ = parse(path, proposal.choice.model_copy(update={"day_first": day_first, "gaps": "keep"}))
+        assert series.times[-1] == np.datetime64(third)
 
 
 def test_the_whole_column_decides_the_order_not_its_beginning(read: Callable[..., tuple[Series, Audit]]) -> None:
@@ -355,7 +355,7 @@ def test_parquet_keeps_types_zones_and_hostile_names(read: Callable[..., tuple[S
     assert (series.times == utc.tz_localize(None).to_numpy()).all()
     np.testing.assert_array_equal(series.values[:, 1], np.array([0.5, np.nan, 2, np.nan, 1], np.float32))
     assert {f.kind for f in audit.findings} == {"infinite", "missing"}
-    with pytest.raises(UserError, match="is a Parquet file. Rename"):
+    with pytest.raises(UserError, match=r"is a Parquet file\. Rename"):
         read(path.read_bytes(), "a.csv")
 
 

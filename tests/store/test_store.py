@@ -344,5 +344,5 @@ def test_a_file_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(path, tmp_path / "uploads").close()
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, now()::TIMESTAMP)")
-    with pytest.raises(UserError, match="version 99.*newer Scalescope"):
+    with pytest.raises(UserError, match=r"version 99.*newer Scalescope"):
         Store(path, tmp_path / "uploads")
