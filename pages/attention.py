@@ -60,6 +60,8 @@ def selected() -> None:
     selection = session[chart_key].selection
     at = (selection.get("span") or {}).get("at")
     session["attention-span"] = charts.steps_of(at, view.lookback) if at else None
+    if session["attention-span"] is None:
+        session["span-from"] = session["span-to"] = None
     cell = selection.get("cell") or []
     session["attention-cell"] = (int(cell[0]["q"]), int(cell[0]["k"])) if cell else None
 
@@ -211,7 +213,11 @@ with main:
 
 
 with side:
-    session["span-from"], session["span-to"] = (span[0], span[1] - 1) if span else (None, None)
+    if span is not None:
+        session["span-from"], session["span-to"] = span[0], span[1] - 1
+    else:
+        for field in ("span-from", "span-to"):  # one may be filled before the other
+            session[field] = None if (typed := session.get(field)) is None else min(typed, view.lookback - 1)
     limits = {"min_value": 0, "max_value": view.lookback - 1, "step": 1, "on_change": typed_span, "placeholder": "none"}
     with st.container(horizontal=True, gap="small"):
         st.number_input("Mark from step", key="span-from", **limits)
