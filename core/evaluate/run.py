@@ -89,8 +89,9 @@ class LoadedRun:
             raise UserError(
                 f"The model's card cannot be used ({first_line(error)}). Retrain, or load another file."
             ) from None
-        model = build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
-        expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+        shape = Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld)
+        with torch.device("meta"):  # a foreign card may claim any size: compared before memory is taken
+            expected = {k: tuple(v.shape) for k, v in build(spec.model, spec.config, shape).state_dict().items()}
         given = {k: tuple(v.shape) for k, v in weights.items()}
         if expected != given or len(scaler.mean) != len(spec.columns) or len(scaler.std) != len(spec.columns):
             wrong = next(
@@ -102,6 +103,7 @@ class LoadedRun:
             )
         if not all(bool(torch.isfinite(v).all()) for v in weights.values()):
             raise UserError("The weights hold values that are not finite. Retrain, or load another file.")
+        model = build(spec.model, spec.config, shape)
         model.load_state_dict(weights)
         return cls(spec, card, model.eval().requires_grad_(False), scaler)
 

@@ -155,13 +155,14 @@ class Jobs:
             self._enqueue(job)
 
     def retry(self, id: str) -> str:
-        """A failed job as a new one with a safer setting, half the batch; returns the new id. The old one stays."""
+        """A failed job as a new one with half the batch and, as steps get noisier, half the learning rate; returns the
+        new id. The first helps where memory ran out, the second where the loss became infinite. The old one stays."""
         job = self._job(id)
         if job.state() in ACTIVE:
             raise UserError("This job has not ended yet. Cancel it before you try it with another setting.")
         spec = job.spec()
-        half = max(spec.recipe.batch_size // 2, 1)
-        recipe = spec.recipe.model_copy(update={"batch_size": half})
+        safer = {"batch_size": max(spec.recipe.batch_size // 2, 1), "learning_rate": spec.recipe.learning_rate / 2}
+        recipe = spec.recipe.model_copy(update=safer)
         name = self._store.run(id).name
         return self.submit(spec.model_copy(update={"recipe": recipe}), job.series(), name)
 
@@ -305,7 +306,8 @@ class Jobs:
         process = job.process()
         if process is not None:
             try:
-                process.kill()
+                for each in (*process.children(recursive=True), process):  # torch.compile has helpers of its own
+                    each.kill()
                 process.wait(5)
             except psutil.Error:
                 log.exception("the worker of job %s could not be ended", job.id)

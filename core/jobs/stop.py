@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Self
 
 LOOK = 0.1  # seconds between two looks at the file
+AGAIN = 0.5  # seconds until somebody who does not stop is asked again
 
 
 class Stopped(BaseException):
@@ -65,7 +66,7 @@ class Stop:
     def _look(self) -> None:
         main = threading.main_thread().ident or 0
         # Asks again until the block is left: an exception raised inside a destructor, say, is lost.
-        while not self._over.wait(LOOK):
+        while not self._over.wait(AGAIN if self._wanted else LOOK):
             late = self._deadline is not None and time.monotonic() > self._deadline
             if self._wanted or late or (self._file is not None and self._file.exists()):
                 signal.pthread_kill(main, signal.SIGTERM)  # to that thread, so that it wakes from a wait too

@@ -195,7 +195,7 @@ class Worker:
             )
         return (
             f"The training stopped on a fault of ours ({type(error).__name__}), not of your data. The log below says "
-            "where. Try again with half the batch; if it fails again, the log is worth reporting."
+            "where. Try again with safer settings; if it fails again, the log is worth reporting."
         )
 
 

@@ -93,6 +93,8 @@ def changed(saved, tmp_path, weights=None, **changes):
 def test_weights_of_another_shape_are_refused(jobs, store, place, series, saved, tmp_path):
     file = changed(saved, tmp_path, horizon=16)
     assert "do not fit" in refused(jobs, store, place, file, series)
+    file = changed(saved, tmp_path, horizon=100_000)  # would take 160 GB, were it built before it is compared
+    assert "do not fit" in refused(jobs, store, place, file, series)
     file = changed(saved, tmp_path, {"other": torch.ones(2)})
     assert "do not fit" in refused(jobs, store, place, file, series)
 

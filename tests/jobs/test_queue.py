@@ -140,7 +140,7 @@ time.sleep(600)
         store.close()
 
 
-def test_a_failed_job_says_why_and_can_be_tried_with_half_the_batch(jobs, store, series):
+def test_a_failed_job_says_why_and_can_be_tried_with_safer_settings(jobs, store, series):
     spec = spec_of(series, config={"patch": 8, "width": 8, "scales": 6, "factor": 8})
     id = jobs.submit(spec, series)
     status = until(jobs, id, over)
@@ -151,7 +151,8 @@ def test_a_failed_job_says_why_and_can_be_tried_with_half_the_batch(jobs, store,
     again = jobs.retry(id)
     assert again != id
     assert jobs.status(again).state in ("queued", "running")
-    assert JobDirectory(jobs.status(again).directory).spec().recipe.batch_size == 32
+    safer = JobDirectory(jobs.status(again).directory).spec().recipe
+    assert (safer.batch_size, safer.learning_rate) == (32, spec.recipe.learning_rate / 2)
     until(jobs, again, over)
 
 
