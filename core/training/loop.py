@@ -224,7 +224,13 @@ class TrainingState:
         return epoch
 
 
-LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss}
+def decayed(forecast: Tensor, truth: Tensor) -> Tensor:
+    """MAE with step h weighted by h^-1/2: far steps are noisier and teach less (CARD, Wang et al. 2024)."""
+    weight_H1 = torch.arange(1, truth.shape[1] + 1, device=truth.device).float().rsqrt()[:, None]
+    return ((forecast - truth).abs() * weight_H1).mean()
+
+
+LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss, "decayed mae": decayed}
 
 
 @torch.no_grad()

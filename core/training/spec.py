@@ -79,7 +79,7 @@ class Recipe(Frozen):
         description="Decay of the averaged weights per step; 0 is off.",
     )
     clip: float = Field(default=1.0, ge=0, title="Gradient clipping", description="Largest gradient norm; 0 is off.")
-    loss: Literal["mse", "mae", "huber"] = Field(default="mse", title="Loss")
+    loss: Literal["mse", "mae", "decayed mae", "huber"] = Field(default="mse", title="Loss")
 
 
 class Spec(Frozen):
