@@ -107,13 +107,13 @@ class Jobs:
     def status(self, id: str) -> JobStatus:
         """How this job stands now."""
         job = self._job(id)
-        return self._status(job, self._store.run(id).name)
+        return self._status(job, self._name(job))
 
     def active(self) -> list[JobStatus]:
         """Queued and running jobs, oldest first."""
         with self._lock:
             jobs = [self._at(id) for id in sorted(self._known)]
-        found = [self._status(job, self._store.run(job.id).name) for job in jobs if job.path.exists()]
+        found = [self._status(job, self._name(job)) for job in jobs if job.path.exists()]
         return [status for status in found if status.active]
 
     def events(self, id: str) -> list[Event]:
@@ -163,19 +163,18 @@ class Jobs:
         spec = job.spec()
         safer = {"batch_size": max(spec.recipe.batch_size // 2, 1), "learning_rate": spec.recipe.learning_rate / 2}
         recipe = spec.recipe.model_copy(update=safer)
-        name = self._store.run(id).name
-        return self.submit(spec.model_copy(update={"recipe": recipe}), job.series(), name)
+        return self.submit(spec.model_copy(update={"recipe": recipe}), job.series(), self._name(job))
 
-    def delete(self, id: str) -> None:
-        """Removes the run with its folder. Raises UserError while it runs."""
-        job = self._job(id)
+    def delete(self, id: str, stop: bool = False) -> None:
+        """Removes the run with its folder. Raises UserError while it runs, unless ``stop`` says to end it first."""
+        if not ID.fullmatch(id):
+            raise _unknown(id)
+        job = self._at(id)
         with self._lock:
-            if job.state() == "running":
+            if not stop and job.state() == "running":
                 raise UserError("This job is running. Cancel it first, then delete it.")
-            self._end(job)
-            self._known.pop(id, None)
             self._store.delete_run(id)
-            shutil.rmtree(job.path, ignore_errors=True)
+            self._remove(job)
 
     def adopt(self, file: Path, series: Series, dataset_id: str) -> str:
         """A saved model file as a new, finished run on this dataset; returns its id.
@@ -199,6 +198,8 @@ class Jobs:
             for id in list(self._known):
                 try:
                     self._settle(self._at(id))
+                except UserError:  # deleted from the store, with its dataset
+                    self._remove(self._at(id))
                 except Exception:  # one broken folder must not hold up the others
                     log.exception("job %s could not be looked at", id)
             self._start_queued()
@@ -216,7 +217,11 @@ class Jobs:
                 log.exception("the queue could not be refreshed")
 
     def _settle(self, job: JobDirectory) -> None:
-        """Brings one job forward: what was asked of it, what became of it, what the store should know."""
+        """Brings one job forward: what was asked of it, what became of it, what the store should know.
+
+        Raises UserError where the store knows it no longer.
+        """
+        self._store.run(job.id)
         alive, state, last = job.alive(), job.state(), job.last_word()
         cancel = job.path / "cancel"
         if state == "running" and cancel.exists() and time.time() - cancel.stat().st_mtime > PATIENCE:
@@ -272,8 +277,15 @@ class Jobs:
     def _job(self, id: str) -> JobDirectory:
         """The job of this id; ids are ours, so that no text from outside becomes a path."""
         if not ID.fullmatch(id) or not self._at(id).path.is_dir():
-            raise UserError(f"There is no run {id!r} here. It may have been deleted; choose one from the list.")
+            raise _unknown(id)
         return self._at(id)
+
+    def _name(self, job: JobDirectory) -> str:
+        """As it is called now; as it was submitted where the store has lost it."""
+        try:
+            return self._store.run(job.id).name
+        except UserError:
+            return job.name
 
     def _threads(self) -> int:
         """Threads of one worker: as set, else the cores but one, shared among the slots."""
@@ -300,6 +312,13 @@ class Jobs:
             beside.write_text(repr(time.time()))
             beside.replace(job.path / "queued")
             self.refresh()
+
+    def _remove(self, job: JobDirectory) -> None:
+        """Ends its worker and removes its folder."""
+        self._end(job)
+        self._known.pop(job.id, None)
+        self._children.pop(job.id, None)
+        shutil.rmtree(job.path, ignore_errors=True)
 
     def _end(self, job: JobDirectory) -> None:
         """Kills what is left of a worker and waits until it is gone."""
@@ -339,6 +358,10 @@ class Jobs:
             eta_seconds=max(done.eta_seconds - (time.time() - done.time), 0.0) if done and state == "running" else None,
             device=begun.device if begun else "",
         )
+
+
+def _unknown(id: str) -> UserError:
+    return UserError(f"There is no run {id!r} here. It may have been deleted; choose one from the list.")
 
 
 def _new_id() -> str:

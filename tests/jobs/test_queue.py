@@ -1,5 +1,6 @@
 """The queue with real workers: what a person may rely on from pressing Train to deleting the run."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -174,6 +175,37 @@ def test_delete_refuses_a_running_job_and_removes_a_finished_one(jobs, place, st
     assert list(place.runs.iterdir()) == []
     with pytest.raises(UserError, match="no run"):
         jobs.status(id)
+
+
+def test_a_running_job_ends_when_its_run_is_deleted_with_the_dataset(jobs, place, store, series):
+    id = jobs.submit(long_spec(series), series)
+    until(jobs, id, lambda s: s.epoch >= 1)
+    worker = JobDirectory(place.runs / id).process()
+    assert worker is not None
+    store.delete_run(id)
+    jobs.refresh()
+    assert jobs.active() == []
+    assert not worker.is_running()
+    assert list(place.runs.iterdir()) == []
+
+
+def test_delete_ends_a_running_job_where_asked_and_minds_no_missing_folder(jobs, place, store, series):
+    id = jobs.submit(long_spec(series), series)
+    other = jobs.submit(spec_of(series), series)
+    until(jobs, id, lambda s: s.state == "running")
+    jobs.delete(id, stop=True)
+    until(jobs, other, over)
+    shutil.rmtree(place.runs / other)
+    jobs.delete(other)
+    assert store.runs() == []
+
+
+def test_a_name_from_outside_is_only_ever_text(jobs, place, store, series):
+    name = "../../<img src=x onerror=alert(1)>'; drop table runs; --"
+    id = jobs.submit(spec_of(series, epochs=1), series, name)
+    assert [folder.name for folder in place.runs.iterdir()] == [id]
+    assert until(jobs, id, over).name == store.run(id).name == name
+    assert LoadedRun.open(place.runs / id).card["name"] == name
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "../home", "/etc", "a/b", "20200101-000000000-abcdef", "x\0y", "<img>"])
