@@ -12,5 +12,7 @@ from core.ui import boot, live, theme  # noqa: E402
 
 st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
 chosen = boot.navigate()
-live.side_bar()
-boot.run(chosen)
+with boot.problems(chosen.title):
+    live.side_bar()
+    chosen.run()
+boot.warm_up()

@@ -433,14 +433,8 @@ with main:
         widgets.problem(held["problem"])
     if cards and not (held and "proposal" in held):
         with controls:
-            wanted = state.get("dataset")
-            ids = list(cards)
-            at = ids.index(wanted) if wanted in ids else 0
-            chosen = st.selectbox("Dataset", ids, index=at, format_func=lambda i: cards[i].name, key="dataset")
-        if wanted and wanted not in ids:
-            widgets.problem("The dataset in this link is not stored here; it may have been deleted.")
-        state.put(dataset=chosen or ids[at])
-        show(cards[chosen or ids[at]], controls)
+            chosen = widgets.choose_dataset({id: card.name for id, card in cards.items()})
+        show(cards[chosen], controls)
     elif not cards and not held:
         st.markdown("There is no dataset yet. **Upload a file**, or take one of these, which need no network:")
         samples()

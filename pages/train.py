@@ -25,6 +25,7 @@ ABOUT_PRESET = {
 def show_run(run_id: str) -> None:
     """One training: its state, what can be done about it, and its curves."""
     jobs = resources.jobs()
+    jobs.refresh()  # a job that has just ended brings its scores to the store
     job = jobs.status(run_id)
     run = resources.store().run(run_id)
     if run.dataset != state.get("dataset"):
@@ -90,13 +91,7 @@ def show_form() -> None:
 
     picture, controls = st.columns([2.4, 1], gap="large")
     with controls:
-        ids = list(cards)
-        wanted = state.get("dataset")
-        at = ids.index(wanted) if wanted in ids else 0
-        dataset = (
-            st.selectbox("Dataset", ids, index=at, format_func=lambda i: cards[i].name, key="train-dataset") or ids[at]
-        )
-        state.put(dataset=dataset)
+        dataset = widgets.choose_dataset({id: card.name for id, card in cards.items()})
         series = resources.series(dataset)
         names, truth = list(series.variates), series.truth or {}
         preset = st.segmented_control(
@@ -110,16 +105,12 @@ def show_form() -> None:
             help=" ".join(f"**{name.capitalize()}**: {about}" for name, about in ABOUT_PRESET.items()),
         )
         with st.container(horizontal=True, gap="small"):
+            reach, split = (24 if truth else 96), Split.of(series)
+            ahead = max(min(reach, (split.validation - split.train) // 2), 1)  # several validation windows at least
             lookback = st.number_input(
-                "Look-back, steps", 2, 100_000, min(96, max(len(series) // 8, 2)), key=f"lookback-{dataset}"
+                "Look-back, steps", 2, 100_000, max(min(96, split.train // 4), 2), key=f"lookback-{dataset}"
             )
-            horizon = st.number_input(
-                "Horizon, steps",
-                1,
-                100_000,
-                min(24 if truth else 96, max(len(series) // 8, 1)),
-                key=f"horizon-{dataset}",
-            )
+            horizon = st.number_input("Horizon, steps", 1, 100_000, ahead, key=f"horizon-{dataset}")
         kinds = architectures()
         model = "crossscalenet" if "crossscalenet" in kinds else next(iter(kinds))
         if len(kinds) > 1:

@@ -7,6 +7,8 @@ On a fresh server Streamlit serves a deep link by running that file of ``pages/`
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -17,6 +19,10 @@ from core.ui import state, widgets
 
 log = logging.getLogger("scalescope")
 _BOOTED, _WANTED = "booted", "wanted"
+FAULT = (
+    "This page failed through a fault of ours; nothing stored is lost. The server's log has the details. "
+    "Reload the page, or choose another one."
+)
 
 # file, title, icon, what it is; only pages that exist
 PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
@@ -65,28 +71,22 @@ def page(title: str, follows: tuple[str, ...] = state.NAMES) -> DeltaGenerator:
         return st.empty()
 
 
-def run(chosen: Any) -> None:
-    """Run a page; what a person can solve is shown as its sentence, any other failure is logged and said to be ours."""
+@contextmanager
+def problems(title: str) -> Iterator[None]:
+    """What a person can solve is shown as its sentence; any other failure is logged and said to be ours."""
     try:
-        chosen.run()
+        yield
     except UserError as error:
         widgets.problem(error)
     except Exception:
-        log.exception("The page %s failed", chosen.title)
-        st.error(
-            "This page failed through a fault of ours; nothing stored is lost. The server's log has the details. "
-            "Reload the page, or choose another one.",
-            icon=":material/error:",
-        )
-    warm_up()
+        log.exception("The page %s failed", title)
+        st.error(FAULT, icon=":material/error:")
 
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Import what the later pages need in the background, once a process, after the first page has been sent."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp would spin and take the pages' processor time
-    if os.environ.get("SCALESCOPE_WARM_UP", "1") == "0":
-        return
 
     def load() -> None:
         import altair  # noqa: F401

@@ -8,6 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from core.errors import UserError
+from core.ui import state
 
 Color = Literal["gray", "blue", "green", "orange", "red"]
 STATES: dict[str, tuple[str, str, Color]] = {  # label, icon, colour of the badge
@@ -42,9 +43,47 @@ def nothing_yet(sentence: str, page: str, action: str, icon: str) -> None:
         st.page_link(f"pages/{page}.py", label=action, icon=f":material/{icon}:")
 
 
-def state_badge(state: str) -> None:
+def choose_dataset(names: dict[str, str]) -> str:
+    """The dataset in the URL, to be changed here; the first of ``names`` (id to name) where the URL has none.
+
+    Says so where a link names a dataset that is not stored.
+    """
+
+    def picked() -> None:
+        state.put(dataset=st.session_state["dataset"])
+
+    wanted = state.get("dataset")
+    chosen = wanted if wanted in names else next(iter(names))
+    st.session_state["dataset"] = chosen
+    labels = distinct(names)
+    st.selectbox("Dataset", list(names), format_func=lambda id: labels[id], key="dataset", on_change=picked)
+    if wanted and wanted != chosen:
+        problem("The dataset in this link is not stored here; it may have been deleted.")
+    state.put(dataset=chosen)
+    return chosen
+
+
+def distinct(names: dict[str, str]) -> dict[str, str]:
+    """``names`` (id to name) with a number after each repetition: Streamlit tells options apart by their text alone.
+
+    >>> distinct({"a": "ETTh1", "b": "ETTh1", "c": "waves"})
+    {'a': 'ETTh1', 'b': 'ETTh1 (2)', 'c': 'waves'}
+    """
+    taken: set[str] = set()
+    labels = {}
+    for id, name in names.items():
+        label, count = name, 1
+        while label in taken:
+            count += 1
+            label = f"{name} ({count})"
+        taken.add(label)
+        labels[id] = label
+    return labels
+
+
+def state_badge(of: str) -> None:
     """The state of a run as a small coloured word."""
-    label, icon, color = STATES[state]
+    label, icon, color = STATES[of]
     st.badge(label, icon=f":material/{icon}:", color=color)
 
 

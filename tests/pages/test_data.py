@@ -1,0 +1,178 @@
+"""Data: an upload is confirmed before it is stored, problems are sentences, and nothing stored is lost."""
+
+import numpy as np
+import pytest
+
+from core.data.card import Audit, DatasetCard
+from tests.conftest import sine_series
+from tests.pages.conftest import sound, words
+
+GOOD = "when,load,temperature\n" + "".join(
+    f"2024-01-{1 + i // 24:02d} {i % 24:02d}:00,{i % 7},{20 + i % 5}\n" for i in range(200)
+)
+
+
+def upload(at, name: str, content: bytes | str):
+    content = content.encode() if isinstance(content, str) else content
+    at.file_uploader[0].upload(name, content)
+    return sound(at.run())
+
+
+def stored():
+    from core.ui import resources
+
+    return resources.store().datasets()
+
+
+def keep(series):
+    from core.ui import resources
+
+    card = DatasetCard.of(series, Audit(rows=len(series), step="1 hour", start="2024-01-01", end="2024-01-17"))
+    return resources.store().add_dataset(series, card)
+
+
+def test_a_csv_becomes_a_dataset_with_a_card(app):
+    at = upload(app("data"), "load of a house.csv", GOOD)
+    assert at.text_input(key="new-name").value == "load of a house"
+    assert list(at.dataframe[0].value.iloc[0])[1:] == ["2024-01-01 00:00", "0", "20"]
+    assert stored() == []  # nothing is kept before it is confirmed
+    at.button(key="add").click().run()
+    card = stored()[0]
+    assert (card.name, card.rows, card.variates) == ("load of a house", 200, ["load", "temperature"])
+    assert card.time_column == "when"
+    assert sound(at).query_params["dataset"] == card.id
+    assert "200 rows" in words(at)
+
+
+def test_what_was_uploaded_does_not_stay_in_the_folder(app, home):
+    at = upload(app("data"), "a.csv", GOOD)
+    assert len(list((home / "uploads").iterdir())) == 1
+    at.button(key="leave").click().run()
+    assert list((home / "uploads").iterdir()) == []
+    assert stored() == []
+
+
+def test_an_ambiguous_date_order_is_asked_with_both_readings(app):
+    text = "day,load\n" + "".join(f"0{1 + i % 9}/0{2 + i % 7}/2020,{i}\n" for i in range(40))
+    at = upload(app("data"), "days.csv", text)
+    question = at.radio(key="new-order")
+    assert question.value is None
+    assert at.button(key="add").disabled
+    question.set_value("day first").run()
+    assert "1 February 2020" in at.dataframe[0].value.to_string()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("header.csv", b"when,load\n", "header"),
+        ("book.xlsx", b"PK\x03\x04" + b"\0" * 200, "not a table in CSV"),
+        ("model.csv", b"\x80\x04\x95" + b"\0" * 200, "pickle"),
+        ("words.csv", b"a,b\nx,y\nz,w\n", "no numeric column"),
+    ],
+)
+def test_a_file_that_is_no_series_gets_a_sentence(app, name, content, says):
+    at = upload(app("data"), name, content)
+    assert says in words(at)
+    assert stored() == []
+
+
+def test_hostile_column_names_are_shown_as_they_are_and_do_nothing(app):
+    evil = ['"; drop table datasets; --', "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))"]
+    quoted = ",".join('"' + name.replace('"', '""') + '"' for name in evil)
+    text = f"when,{quoted}\n" + "".join(f"2024-01-01 {i:02d}:00,{i},{i},{i}\n" for i in range(24))
+    at = upload(app("data"), "<b>evil</b>.csv", text)
+    at.button(key="add").click().run()
+    assert stored()[0].variates == evil
+    raw = "\n".join(element.value for element in sound(at).markdown)
+    assert "<b>" not in raw
+    assert "](javascript" not in raw
+
+
+def test_a_sample_is_one_click_and_not_doubled(app):
+    at = app("data")
+    at.button(key="sample-syn5").click().run()
+    at.button(key="sample-syn5").click().run()
+    sound(at)
+    assert [card.kind for card in stored()] == ["sample"]
+    assert at.query_params["dataset"] == stored()[0].id
+
+
+def test_a_new_dataset_is_the_one_that_is_shown(app):
+    """The list kept its old choice, because a keyed widget outlives its index: adding a second set showed the first."""
+    app()
+    keep(sine_series())
+    at = upload(app("data"), "second.csv", GOOD)
+    at.button(key="add").click().run()
+    assert at.selectbox(key="dataset").value == next(card.id for card in stored() if card.name == "second")
+
+
+def test_the_link_decides_which_dataset_is_shown_and_the_list_writes_the_link(app):
+    """Two datasets of one name were one option to Streamlit, which tells options apart by their text."""
+    app()
+    one, other = keep(sine_series()), keep(sine_series(seed=1))
+    at = sound(app("data", dataset=one))
+    assert at.selectbox(key="dataset").value == one
+    at.selectbox(key="dataset").select(other).run()
+    assert at.query_params["dataset"] == other
+
+
+def test_a_link_to_a_deleted_dataset_says_so(app):
+    app()
+    keep(sine_series())
+    assert "not stored here" in words(sound(app("data", dataset="gone")))
+
+
+def test_findings_are_listed_with_count_and_first_place(app):
+    text = GOOD.replace("2024-01-02 03:00,6", "2024-01-02 03:00,n/a")
+    assert "n/a" in text
+    at = upload(app("data"), "holes.csv", text)
+    table = at.dataframe[-1].value
+    assert table["count"].tolist() == [1, 1]
+    assert "row 29, load: 'n/a'" in table["first places"][0]
+
+
+def test_missing_values_are_filled_as_chosen(app):
+    text = GOOD.replace("2024-01-02 03:00,6", "2024-01-02 03:00,")
+    at = upload(app("data"), "holes.csv", text)
+    at.selectbox(key="new-fill").select("linear").run()
+    at.button(key="add").click().run()
+    from core.ui import resources
+
+    series = resources.store().series(stored()[0].id)
+    assert np.isfinite(series.values).all()
+    assert stored()[0].repairs
+
+
+def test_rename_and_describe(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.text_input(key=f"name-{id}").set_value("Waves of *mine*")
+    at.text_area(key=f"text-{id}").set_value("Made for a test.")
+    at.button(key="save-about").click().run()
+    assert (stored()[0].name, stored()[0].description) == ("Waves of *mine*", "Made for a test.")
+    assert "Made for a test." in words(sound(at))
+
+
+def test_the_part_shown_can_be_chosen_without_a_mouse(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.slider(key=f"rows-{id}").set_range(100, 120).run()
+    sound(at)
+
+
+def test_deleting_asks_first_and_names_the_runs(app, home, small_spec):
+    app()
+    series = sine_series()
+    id = keep(series)
+    from core.ui import resources
+
+    spec = small_spec(series, dataset=id)
+    resources.store().add_run("20260101-000000000-abcdef", "run of waves", spec.model_dump_json(), "finished", home)
+    at = app("data", dataset=id)
+    at.button(key="delete").click().run()
+    assert "run of waves" in words(sound(at))
+    assert len(stored()) == 1
