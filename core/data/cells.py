@@ -76,7 +76,7 @@ class Cells:
         blocks, stamps = [np.empty((0, len(columns)), np.float32)], []
         gone, rows = np.zeros(len(columns), np.int64), 0
         try:
-            found = self.connection.sql(f"SELECT {wanted} FROM {self.table(rejects=True)}", params=[str(self.file)])
+            found = self.connection.sql(f"SELECT {wanted} FROM {self.table()}", params=[str(self.file)])
             for batch in found.to_arrow_reader(BATCH):
                 rows += batch.num_rows
                 if rows * len(columns) > limit:
@@ -106,17 +106,20 @@ class Cells:
             self._times(time, stamps, raw)
         return raw
 
-    def table(self, rejects: bool = False) -> str:
-        """The file as an SQL table with columns c0, c1, ... and one parameter, its path."""
+    def table(self) -> str:
+        """The file as an SQL table with columns c0, c1, ... and one parameter, its path.
+
+        Every pass stores its rejects: with ``ignore_errors`` DuckDB leaves out other rows after a broken quote, and the
+        passes would disagree about which row is which.
+        """
         names = [f"c{i}" for i in range(len(self.source.names))]
         if self.source.kind == "parquet":
             return f"(SELECT * FROM read_parquet(?, hive_partitioning = false)) AS t({', '.join(names)})"
         columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
-        keep = "store_rejects = true" if rejects else "ignore_errors = true"
         return (
             f"read_csv(?, auto_detect = false, header = false, skip = {self.source.skip}, compression = 'none', "
             f"delim = '{self.source.separator}', quote = '\"', escape = '\"', hive_partitioning = false, "
-            f"columns = {{{columns}}}, {keep})"
+            f"columns = {{{columns}}}, store_rejects = true)"
         )
 
     def number(self, i: int, decimal: str) -> str:

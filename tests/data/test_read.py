@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,20 @@ def test_places_count_rows_that_were_rejected_above(read: Callable[..., tuple[Se
     assert audit.findings[0].places[0].row == 3
     assert next(f for f in audit.findings if f.kind == "not_numeric").places[0].row == 5
     assert audit.rejected == 1
+
+
+def test_every_pass_over_a_broken_file_sees_the_same_rows(read: Callable[..., tuple[Series, Audit]]) -> None:
+    """DuckDB's ``ignore_errors`` dropped other rows than ``store_rejects`` behind a stray quote, so that the second pass
+    could not find the cells that the first had counted."""
+    days = [f"2024-01-{d:02d}" for d in range(1, 29)]
+    for broken in range(0, 28, 9):
+        for cell in ('"', '1"', '"1', '"1"x', '1\n"'):
+            rows = [f"{day},{cell if k == broken else k}" for k, day in enumerate(days)]
+            rows[5:5] = ["total,7", "2024-01-02,x"]
+            rows[15:15] = ["total,7", "2024-01-02,x"]
+            with suppress(UserError):
+                series, audit = read("\n".join(["date,a", *rows]).encode())
+                assert audit.rows == len(series)
 
 
 # Times
