@@ -105,6 +105,4 @@ def split_windows(
     def part(start: int, stop: int) -> Windows:
         return Windows.of(scaled_TC, lookback, horizon, max(start, 0), stop, targets, withheld)
 
-    return Parts(
-        part(0, train), part(train - lookback, validation), part(validation - lookback, test), scaler
-    )
+    return Parts(part(0, train), part(train - lookback, validation), part(validation - lookback, test), scaler)

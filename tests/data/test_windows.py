@@ -13,9 +13,7 @@ from tests.conftest import sine_series
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    rows=st.integers(60, 200), lookback=st.integers(2, 12), horizon=st.integers(1, 8), first=st.floats(0.3, 0.6)
-)
+@given(rows=st.integers(60, 200), lookback=st.integers(2, 12), horizon=st.integers(1, 8), first=st.floats(0.3, 0.6))
 def test_windows_never_leak(rows, lookback, horizon, first):
     """The one variate is the row number, so every window says which rows it holds."""
     times = np.arange(rows)
