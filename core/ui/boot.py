@@ -17,6 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import UserError
 from core.ui import state, widgets
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: libgomp's idle threads would spin beside the pages
 log = logging.getLogger("scalescope")
 _BOOTED, _WANTED = "booted", "wanted"
 FAULT = (
@@ -86,8 +87,6 @@ def problems(title: str) -> Iterator[None]:
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Import what the later pages need in the background, once a process, after the first page has been sent."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp would spin and take the pages' processor time
-
     def load() -> None:
         import altair  # noqa: F401
         import pandas  # noqa: F401

@@ -123,6 +123,10 @@ def _release(run: LoadedRun) -> None:
 
 @st.cache_resource(max_entries=_KEPT, on_release=_release, show_spinner="Loading the model")
 def _loaded(run_id: str, changed: int) -> LoadedRun:
+    import torch
+
     from core.evaluate.run import LoadedRun
 
+    # one window is too little work to share: beside a training worker, a second thread makes it ten times slower
+    torch.set_num_threads(1)
     return LoadedRun.open(settings().runs / run_id)
