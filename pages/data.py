@@ -15,7 +15,7 @@ from core.ui import boot, resources, state, theme, widgets
 from core.ui.charts import overview
 
 if TYPE_CHECKING:
-    from core.data.card import Audit, DatasetCard
+    from core.data.card import Audit, DatasetCard, Place
     from core.data.choice import Choice, Proposal
     from core.data.series import Series
 
@@ -217,7 +217,7 @@ def three_rows(proposal: Proposal, choice: Choice | None) -> None:
 
     columns = [column.name for column in proposal.columns]
     table = pd.DataFrame(proposal.rows, columns=pd.Index(range(len(columns))), dtype="str")
-    names = {str(i): st.column_config.TextColumn(widgets.plain(name)) for i, name in enumerate(columns)}
+    names = {str(i): st.column_config.TextColumn(name) for i, name in enumerate(columns)}
     table.columns = table.columns.astype(str)
     times = proposal.times
     if proposal.ambiguous and choice is not None and choice.day_first is not None:
@@ -251,31 +251,24 @@ def audit_table(audit: Audit) -> None:
 
     table = pd.DataFrame(
         {
-            "finding": [finding.kind for finding in audit.findings],
-            "count": [finding.count for finding in audit.findings],
-            "what and where": [finding.sentence for finding in audit.findings],
-            "first places": ["; ".join(place(p) for p in finding.places) for finding in audit.findings],
-            "what else can be done": [" ".join(finding.remedies) for finding in audit.findings],
+            "count": [f"{finding.count:,}" for finding in audit.findings],
+            "what was found, and what was done": [
+                f"{widgets.plain(finding.sentence)} :gray[{widgets.plain(' '.join(finding.remedies))}]"
+                for finding in audit.findings
+            ],
+            "first places": [widgets.plain("; ".join(place(p) for p in finding.places)) for finding in audit.findings],
         }
     )
-    st.markdown("**Audit**", help="What was found while reading, where first, and what was done about it.")
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="audit",
-        alt=f"{len(table)} findings of the audit",
-        column_config={
-            "count": st.column_config.NumberColumn(format="localized", width="small"),
-            "what and where": st.column_config.TextColumn(width="large"),
-        },
-    )
-    for repair in audit.repairs:
-        widgets.note(widgets.plain(repair))
+    help = "What was found while reading, where first, and what was done. In grey: what else can be done."
+    st.markdown(f"**Audit** · {len(table)} finding{'s' * (len(table) > 1)}", help=help)
+    st.table(table, hide_index=True, border="horizontal")
+    if audit.repairs:
+        widgets.note("Changed on the way: " + widgets.plain(" ".join(audit.repairs)))
 
 
-def place(where: Any) -> str:
-    """``row 1,204, load: 'n/a'``."""
-    text = f"row {where.row:,}" + (f", {where.column}" if where.column else "")
+def place(where: Place) -> str:
+    """``row 1,204, load: 'n/a'``; a whole column has no row."""
+    text = ", ".join(part for part in (f"row {where.row:,}" if where.row else "", where.column) if part)
     return f"{text}: {where.text!r}" if where.text else text
 
 
@@ -404,11 +397,9 @@ def confirm_delete(card: DatasetCard) -> None:
 
 
 def delete(card: DatasetCard, runs: list[str]) -> None:
-    """The dataset, its runs and their folders; a running job is cancelled first."""
-    jobs = resources.jobs()
+    """The dataset, its runs and their folders; a running job is ended first."""
     for run in runs:
-        if jobs.status(run).active:
-            jobs.cancel(run)
+        resources.jobs().delete(run, stop=True)
     resources.store().delete_dataset(card.id, with_runs=True)
     state.put(dataset=None)
 
