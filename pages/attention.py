@@ -197,7 +197,7 @@ def told() -> str:
 
 with main:
     if view.horizon < 12:
-        st.caption(
+        widgets.note(
             f"The horizon is {view.horizon} step{'s' if view.horizon > 1 else ''}: the keys are stretched from so few "
             "numbers that all of them are nearly one number, and the attention is nearly even by construction."
         )
@@ -206,7 +206,7 @@ with main:
         st.text(told())
         for s in strips:
             if s.method in drawn:
-                st.caption(
+                widgets.note(
                     f"**{s.method.capitalize()}**, resolves {s.resolution} steps, speaks for {s.speaks_for:.0%} of "
                     f"the forecast's change. {widgets.plain(s.sentence)}"
                 )
@@ -219,27 +219,30 @@ with side:
         for field in ("span-from", "span-to"):  # one may be filled before the other
             session[field] = None if (typed := session.get(field)) is None else min(typed, view.lookback - 1)
     limits = {"min_value": 0, "max_value": view.lookback - 1, "step": 1, "on_change": typed_span, "placeholder": "none"}
-    with st.container(horizontal=True, gap="small"):
-        st.number_input("Mark from step", key="span-from", **limits)
-        st.number_input("to step", key="span-to", **limits)
+    left, right = st.columns(2, gap="small")
+    left.number_input("Mark from step", key="span-from", **limits)
+    right.number_input("to step", key="span-to", **limits)
     if len(cells) <= 400:
-        with st.container(horizontal=True, gap="small"):
-            for label, key, index, ends in (
-                ("Cell: asks", "cell-asks", "q", ("q0", "q1")),
-                ("answers", "cell-answers", "k", ("from", "to")),
-            ):
-                names = {int(r[index]): charts.short_span(r[ends[0]], r[ends[1]]) for r in cells.to_dict("records")}
-                if cell is not None:
-                    session[key] = cell[0] if index == "q" else cell[1]
-                elif session.get(key) not in names:
-                    session[key] = NONE
-                st.selectbox(
-                    label,
-                    [NONE, *sorted(names)],
-                    format_func=lambda n, of=names: of.get(n) or str(n),
-                    key=key,
-                    on_change=typed_cell,
-                )
+        for place, label, key, index, ends in zip(
+            st.columns(2, gap="small"),
+            ("Cell: asks", "answers"),
+            ("cell-asks", "cell-answers"),
+            "qk",
+            (("q0", "q1"), ("from", "to")),
+            strict=True,
+        ):
+            names = {int(r[index]): charts.short_span(r[ends[0]], r[ends[1]]) for r in cells.to_dict("records")}
+            if cell is not None:
+                session[key] = cell[0] if index == "q" else cell[1]
+            elif session.get(key) not in names:
+                session[key] = NONE
+            place.selectbox(
+                label,
+                [NONE, *sorted(names)],
+                format_func=lambda n, of=names: of.get(n) or str(n),
+                key=key,
+                on_change=typed_cell,
+            )
 
 
 def numbers() -> pd.DataFrame:

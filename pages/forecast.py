@@ -103,10 +103,10 @@ with side:
             f"{widgets.plain(view.stamps[-1])} ({widgets.plain(zone)}). There is no truth to compare with yet."
         )
     elif errors is not None:
-        worse = float((errors.mse < errors.mse[window.index]).mean())
+        rank = 1 + int((errors.mse > errors.mse[window.index]).sum())
         st.metric("MSE of this window, all variates", widgets.figures(errors.mse[window.index]))
-        st.caption(
-            f"Larger than that of {worse:.0%} of the test windows. z-scored: 1 is the variance of the training part."
+        widgets.note(
+            f"Rank {rank:,} of {view.count:,}, 1 being the worst. z-scored: 1 is the variance of the training part."
         )
     export.buttons("scalescope-forecast", picture, numbers(), view.provenance("forecast beside the seasonal naive"))
 
@@ -130,17 +130,17 @@ if others:
                 key=f"forecast-small-{position}",
             )
     if len(others) > MOST_SMALL:
-        st.caption(f"{len(others) - MOST_SMALL:,} more variates are in the list of the bar above.")
+        widgets.note(f"{len(others) - MOST_SMALL:,} more variates are in the list of the bar above.")
 
 if errors is not None:
     st.subheader("Where the error is", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.caption("By horizon step, all test windows and variates")
+        widgets.note("By horizon step, all test windows and variates")
         inspect.show(charts.by_step_picture(errors.mse_by_step, errors.naive_mse, shown), key="forecast-steps")
     if len(run.spec.targets) > 1:
         with right:
-            st.caption("By variate, all test windows and steps")
+            widgets.note("By variate, all test windows and steps")
             inspect.show(
                 charts.by_variate_picture(run.spec.targets, errors.mse_by_variate, view.variate, shown),
                 key="forecast-variates",

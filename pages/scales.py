@@ -68,12 +68,12 @@ if by_hand:
         st.markdown("**What if** the weights were these? Nothing is retrained, and the run is not changed.")
         row = st.columns([*([2] * count), 1], vertical_alignment="bottom")
         for place, (s, name, _) in zip(row, scales, strict=False):
-            moved[s.scale] = place.slider(
-                f"{name}, learned {s.weight:.2f}", 0.0, 1.0, s.weight, 0.01, key=f"weight-{view.row.id}-{s.scale}"
-            )
+            key, learned = f"weight-{view.row.id}-{s.scale}", round(s.weight, 2)
+            value = place.slider(f"{name}, learned {learned:.2f}", 0.0, 1.0, learned, 0.01, key=key)
+            moved[s.scale] = s.weight if abs(value - learned) < 1e-6 else value
         row[-1].button("Reset", on_click=reset, icon=":material/undo:")
 factors = {s.scale: moved[s.scale] / s.weight if s.weight else 1.0 for s in trace.scales}
-is_moved = by_hand and any(abs(f - 1) > 1e-3 for f in factors.values())
+is_moved = any(f != 1 for f in factors.values())
 
 forecast, rest = trace.forecast[0, :, view.column], trace.rest[0, :, view.column]
 contributions = np.stack([s.contribution[0, :, view.column] for s in trace.scales])
@@ -99,13 +99,13 @@ for i, (s, name, color) in enumerate(scales):
                     color,
                     shown,
                     parts=parts,
-                    factor_by_hand=factors[s.scale] if is_moved else None,
+                    factor_by_hand=factors[s.scale] if factors[s.scale] != 1 else None,
                     head=i == 0,
                 ),
                 key=f"scale-picture-{i}",
             )
         with about, st.container(gap=None):
-            st.markdown(f"Weight **{s.weight:.3f}**" + (f" → {moved[s.scale]:.2f}" if is_moved else ""))
+            st.markdown(f"Weight **{s.weight:.3f}**" + (f" → {moved[s.scale]:.2f}" if factors[s.scale] != 1 else ""))
             if epochs:
                 inspect.show(
                     charts.weights_picture(
@@ -114,9 +114,9 @@ for i, (s, name, color) in enumerate(scales):
                     key=f"scale-weights-{i}",
                 )
             if found.get("shares"):
-                st.caption(f"{found['shares'][i]:.0%} of the change")
+                widgets.note(f"{found['shares'][i]:.0%} of the change")
             if found.get("without_scale_mse"):
-                st.caption(f"without it: MSE {found['without_scale_mse'][i]:+.3f}")
+                widgets.note(f"without it: MSE {found['without_scale_mse'][i]:+.3f}")
 
 picture = charts.sum_picture(
     view.window.lookback[:, view.column],
@@ -138,8 +138,8 @@ with st.container(border=True, key="scale-sum"):
             st.markdown(f"MSE **{widgets.figures(float(np.mean((forecast - view.truth) ** 2)) / std**2)}**")
             if what_if is not None:
                 st.markdown(f"what if **{widgets.figures(float(np.mean((what_if - view.truth) ** 2)) / std**2)}**")
-            st.caption("of this window and variate, z-scored")
-        st.caption(
+            widgets.note("of this window and variate, z-scored")
+        widgets.note(
             f"{'Contribution' if count == 1 else f'The {count} contributions'} and level sum to the forecast within "
             f"{residual:.0e}. The level is the window's own and belongs to no scale."
         )
@@ -183,7 +183,7 @@ with right:
 with left, st.expander("Numbers", icon=":material/table:"):
     st.dataframe(weighing(), hide_index=True, key="scales-weighing")
     st.dataframe(numbers(), hide_index=True, height=280, key="scales-numbers")
-    st.caption(
+    widgets.note(
         "Share of the change: mean size of a scale's contribution over the test windows, each variate in its own "
         "measure. MSE without it: the test error when the scale is left out of the sum, nothing retrained."
     )

@@ -141,7 +141,7 @@ def context(step_ahead: bool = False) -> View:
         widgets.problem(error)
         _next_steps()
     if len(series) and dataset.fingerprint and run.spec.fingerprint not in ("", dataset.fingerprint):
-        st.caption("This dataset has changed since the run was trained; its test windows may not be the same.")
+        widgets.note("This dataset has changed since the run was trained; its test windows may not be the same.")
     column = run.spec.columns.index(variate)
     return View(dataset, chosen, run, series, count, window, variate, column, step)
 

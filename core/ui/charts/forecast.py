@@ -304,6 +304,7 @@ def _time(dated: bool, zone: str, gutter: bool = False) -> dict[str, Any]:
     if not dated:
         return quantity("at", scale=scale | {"zero": False}, axis=axis | {"title": "row", "format": ",d"})
     label = (
+        "datum.index == 0 ? utcFormat(datum.value, '%d %b %Y') : "
         "utchours(datum.value) || utcminutes(datum.value) ? utcFormat(datum.value, '%H:%M')"
         " : utcdate(datum.value) > 1 ? utcFormat(datum.value, '%d %b')"
         " : utcmonth(datum.value) ? utcFormat(datum.value, '%b %Y') : utcFormat(datum.value, '%Y')"
