@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zoneinfo
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FILLS = {"keep": "Keep the gaps", "linear": "Draw a line across", "forward": "Repeat the last value"}
 DUPLICATES = {"mean": "Their mean", "first": "The first", "last": "The last"}
+GAPS = {"insert": "Insert rows without values", "keep": "Keep the rows as they are"}
 NO_TIME = "No time column, count the rows"
 SHOWN = 4  # variates drawn at first
 INCOMING = "incoming"
@@ -199,6 +201,14 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
     duplicates = st.selectbox(
         "Rows of one time", list(DUPLICATES), format_func=lambda d: DUPLICATES[d], key="new-twice"
     )
+    with st.expander("More about the times and numbers", icon=":material/tune:"):
+        gaps = st.selectbox("Gaps in time", list(GAPS), format_func=lambda g: GAPS[g], key="new-gaps")
+        zones = sorted(zoneinfo.available_timezones())
+        zone = st.selectbox(
+            "Zone of the times", zones, index=zones.index("UTC"), key="new-zone", help="For times without an offset."
+        )
+        marks = [".", ","]
+        decimal = st.selectbox("Decimal mark", marks, index=marks.index(proposal.decimal), key="new-decimal")
     choice = proposal.choice.model_copy(
         update={
             "time_column": time_column,
@@ -206,6 +216,9 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
             "day_first": None if day_first is None else day_first == "day first",
             "fill": fill,
             "duplicates": duplicates,
+            "gaps": gaps,
+            "zone": zone,
+            "decimal": decimal,
         }
     )
     return choice, name

@@ -19,14 +19,14 @@ active = resources.jobs().active()
 
 doors = st.columns(3, gap="medium")
 with doors[0].container(border=True, height="stretch", key="door-sample"):
-    st.subheader("Try a sample", anchor=False, icon=":material/science:")
+    st.header("Try a sample", anchor=False, icon=":material/science:")
     st.markdown("A real series, or a synthetic one whose secret lags are known, so that you can check the picture.")
     st.space("stretch")
     if st.button("Choose a sample", type="primary", icon=":material/arrow_forward:", icon_position="right"):
         st.session_state["data-door"] = "sample"
         state.go("data", {})
 with doors[1].container(border=True, height="stretch", key="door-upload"):
-    st.subheader("Upload your own", anchor=False, icon=":material/upload_file:")
+    st.header("Upload your own", anchor=False, icon=":material/upload_file:")
     st.markdown(
         "CSV, TSV or Parquet with a time column. Problems are named with row and column before anything trains."
     )
@@ -35,7 +35,7 @@ with doors[1].container(border=True, height="stretch", key="door-upload"):
         st.session_state["data-door"] = "upload"
         state.go("data", {})
 with doors[2].container(border=True, height="stretch", key="door-model"):
-    st.subheader("Open a model", anchor=False, icon=":material/folder_open:")
+    st.header("Open a model", anchor=False, icon=":material/folder_open:")
     st.markdown("Go on with a run that is stored here, or load a model that somebody saved as .safetensors.")
     st.space("stretch")
     ready = next((run for run in runs if run.state in ("finished", "cancelled")), None)
@@ -47,10 +47,10 @@ with doors[2].container(border=True, height="stretch", key="door-model"):
             state.go("train", {})
 
 if active:
-    st.subheader("Training now", anchor=False)
+    st.header("Training now", anchor=False)
     live.cards()
 
-st.subheader("Recent runs", anchor=False)
+st.header("Recent runs", anchor=False)
 if not runs:
     st.markdown(
         "No run yet. Choose a sample or bring a file; a quick training takes less than a minute on most machines."

@@ -94,14 +94,12 @@ def show_form() -> None:
         dataset = widgets.choose_dataset({id: card.name for id, card in cards.items()})
         series = resources.series(dataset)
         names, truth = list(series.variates), series.truth or {}
-        preset = st.segmented_control(
+        preset = st.radio(
             "Preset",
             PRESETS,
-            default="quick",
-            required=True,
+            horizontal=True,
             format_func=str.capitalize,
             key="preset",
-            width="stretch",
             help=" ".join(f"**{name.capitalize()}**: {about}" for name, about in ABOUT_PRESET.items()),
         )
         with st.container(horizontal=True, gap="small"):
@@ -134,7 +132,7 @@ def show_form() -> None:
             st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
             options |= forms.fields(kind.Config, f"model-{model}", skip=SCALE_FIELDS)
             st.markdown("**Recipe**")
-            start = _recipe(PRESETS[PRESETS.index(preset)], model)
+            start = _recipe(preset, model)
             chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
             seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
         go, problem = st.container(), st.container()

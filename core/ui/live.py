@@ -118,11 +118,12 @@ def _view(run_id: str, known: str) -> None:
     with numbers:
         if job.active:
             st.progress(progress(job), text=_standing(job))
-        st.metric("Validation loss, best", widgets.figures(job.validation_loss), help="MSE on z-scored targets.")
-        st.metric("Training loss, now" if job.active else "Training loss, last", widgets.figures(job.loss))
-        if job.windows_per_second:
-            st.metric("Windows per second", widgets.figures(job.windows_per_second))
-        finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
-        if finished:
-            st.metric("Time", widgets.duration(finished.seconds))
+        with st.grid("auto", min_column_width=130):
+            st.metric("Validation loss, best", widgets.figures(job.validation_loss), help="MSE on z-scored targets.")
+            st.metric("Training loss, now" if job.active else "Training loss, last", widgets.figures(job.loss))
+            if job.windows_per_second:
+                st.metric("Windows per second", widgets.figures(job.windows_per_second))
+            finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
+            if finished:
+                st.metric("Time", widgets.duration(finished.seconds))
         widgets.note(f"Device: {job.device or 'not known yet'}")

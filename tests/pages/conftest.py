@@ -54,5 +54,5 @@ def sound(at: AppTest) -> AppTest:
 
 def words(at: AppTest) -> str:
     """Everything the page says in text, Markdown's escapes taken out."""
-    said = [*at.markdown, *at.text, *at.caption, *at.info, *at.warning, *at.error, *at.subheader]
+    said = [*at.markdown, *at.text, *at.caption, *at.info, *at.warning, *at.error, *at.header]
     return "\n".join(str(element.value) for element in said).replace("\\", "")

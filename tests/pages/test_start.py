@@ -7,7 +7,7 @@ from tests.pages.conftest import sound, words
 
 def test_a_fresh_home_shows_three_doors_and_the_next_step(app):
     at = sound(app())
-    assert [heading.value for heading in at.subheader] == [
+    assert [heading.value for heading in at.header] == [
         "Try a sample",
         "Upload your own",
         "Open a model",
