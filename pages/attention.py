@@ -97,6 +97,8 @@ if cell is not None and not ((cells["q"] == cell[0]) & (cells["k"] == cell[1])).
 if span is not None and span[1] > view.lookback:
     span = marked = session["attention-span"] = None
 chart_key = f"attention-{view.row.id}-{name}-{session.get('attention-turn', 0)}"
+if chart_key not in session:  # first drawn here: it starts with what is marked
+    session["attention-marked"] = marked, marked_cell = span, cell
 resolution = int(np.ptp(chosen.key.spans[0]))
 strips = [method(trace) for method in (saliency.published, saliency.corrected)]
 
@@ -139,7 +141,7 @@ with side:
         help="Published: the paper's own. Corrected: ours, weighted by what each patch carries and each scale adds.",
     )
 
-truth = charts.truth_spans(view.series.truth, view.lookback, view.step)
+truth = charts.truth_spans(view.known, view.lookback, view.step)
 forecast = trace.forecast[0, :, view.column]
 lookback = view.window.lookback[:, view.column]
 times = view.stamps

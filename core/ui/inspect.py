@@ -65,6 +65,12 @@ class View:
         return self.run.card.get("relevance") or {}
 
     @property
+    def known(self) -> dict[str, Any] | None:
+        """The known lags of a synthetic series, where the variate is the one they make."""
+        truth = self.series.truth
+        return truth if truth and truth.get("target", self.variate) == self.variate else None
+
+    @property
     def truth(self) -> np.ndarray | None:
         """What was observed of the variate over the horizon, (H,)."""
         return None if self.window.truth is None else self.window.truth[:, self.column]
@@ -87,7 +93,9 @@ class View:
         window = "the future beyond the data" if self.future else f"window {self.window.index + 1:,} of {self.count:,}"
         about = f"dataset {self.dataset.name} · run {self.row.name or self.row.id} ({self.row.id}) · {window}"
         more = f"variate {self.variate}" + (f" · {method}" if method else "") + f" · seed {self.run.spec.seed}"
-        begins = f"forecast begins {self.stamps[self.lookback]} ({self.series.zone})"
+        dated = np.issubdtype(self.window.times_lookback.dtype, np.datetime64)
+        first = self.stamps[self.lookback]
+        begins = f"forecast begins {first} ({self.series.zone})" if dated else f"forecast begins in row {first}"
         return [f"{self.variate}, {self.dataset.name}", about, f"{more} · {begins} · Scalescope"]
 
 

@@ -211,6 +211,25 @@ def test_attention_fields_do_what_the_mouse_does(place: Path, trained: tuple) ->
     assert at.query_params["scale"] in ("1-local", ["1-local"])
 
 
+def test_known_lags_belong_to_the_variate_they_make(place: Path, trained: tuple) -> None:
+    """A band of true lags under another variate would be a lie."""
+
+    def bands(variate: str) -> str:
+        return page("attention", run=trained[2], window=3, variate=variate).get("vega_lite_chart")[0].proto.spec
+
+    assert "true lags" in bands("load c")
+    assert "true lags" not in bands("load a")
+
+
+def test_marked_steps_are_still_marked_on_another_scale(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3)
+    at.number_input(key="span-from").set_value(4).run()
+    at.number_input(key="span-to").set_value(11).run()
+    at.selectbox(key="attention-scale").set_value(1).run()
+    assert "Steps 4 to 11 hold" in at.text[0].value
+    assert "4.01" in at.get("vega_lite_chart")[0].proto.spec
+
+
 def test_a_model_of_one_scale_has_no_map_and_the_page_says_why(place: Path, trained: tuple) -> None:
     """One scale is a valid configuration, and its Attention page must not draw a map that does not exist."""
     from core.evaluate.run import LoadedRun

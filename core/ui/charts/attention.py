@@ -14,6 +14,7 @@ from core.models.trace import AttentionMap
 from core.ui.charts.picture import GUTTER, Encoding, Picture, Stage, left_axis, mark, number, quantity, tip
 from core.ui.theme import SEQUENTIAL, Colors
 
+SATURATION = 4.0  # times an even share: the brightest colour of a map
 MOST_CELLS, MOST_COLUMNS = 1800, 400  # marks that leave the server, per map and per strip
 
 
@@ -431,7 +432,8 @@ class _Rows(Stage):
         top, tall = 34, 192
         down = {"domain": [0, self.past], "range": [top, top + tall], "nice": False, "zero": False}
         many = len(cells) > 400
-        most = min(1.0, float(np.ceil(20 * max(cells["weight"].max(), 2 * cells["even"].max())) / 20))
+        even = float(np.asarray(cells["even"]).max())
+        most = min(1.0, SATURATION * even)  # fixed for a map, so that colours compare from window to window
 
         def box(first: str, last: str) -> Encoding:
             return self.between(first, last, y=quantity("q0", scale=down, axis=None), y2={"field": "q1"})
@@ -439,8 +441,8 @@ class _Rows(Stage):
         shade = box("from", "to") | {
             "color": quantity(
                 "weight",
-                scale={"scheme": SEQUENTIAL, "domain": [0, most]},
-                legend=_legend("weight, each row sums to 1", 4, [0, most]),
+                scale={"scheme": SEQUENTIAL, "domain": [0, most], "clamp": True},
+                legend=_legend("weight, each row sums to 1", 4, [0, even, most], full=1.0),
             ),
             "opacity": self.fade,
         }
@@ -491,7 +493,9 @@ class _Rows(Stage):
         return {"layer": layers, "height": top + tall}
 
 
-def _legend(title: str, y: float, values: list[float]) -> dict[str, Any]:
+def _legend(title: str, y: float, values: list[float], full: float = 0.0) -> dict[str, Any]:
+    """A small horizontal legend at the right end of a row's head. Where the colours end below ``full``, the last label
+    has a plus: that much or more."""
     return {
         "title": title,
         "titleOrient": "left",
@@ -503,7 +507,7 @@ def _legend(title: str, y: float, values: list[float]) -> dict[str, Any]:
         "gradientLength": 84,
         "gradientThickness": 8,
         "values": values,
-        "format": ".2~f",
+        "labelExpr": f"format(datum.value, '.2~r') + (datum.value == {values[-1]} && {values[-1]} < {full} ? '+' : '')",
         "labelFontSize": 11,
         "titleFontSize": 11,
         "titleLimit": 200,
