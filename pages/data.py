@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zoneinfo
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ GAPS = {"insert": "Insert rows without values", "keep": "Keep the rows as they a
 NO_TIME = "No time column, count the rows"
 SHOWN = 4  # variates drawn at first
 INCOMING = "incoming"
+LONGEST_STOP = 10.0  # seconds a training may take to stop before its folder is removed
 
 
 # -- bringing a series ------------------------------------------------------------------------------------------------
@@ -174,13 +176,13 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
     name = st.text_input("Name", value=Path(file).stem[:80], key="new-name", max_chars=120)
     times = [NO_TIME, *names]
     at = times.index(proposal.time_column) if proposal.time_column else 0
-    time = st.selectbox("Time column", range(len(times)), index=at, format_func=lambda i: times[i], key="new-time")
-    time_column = names[time - 1] if time else None
+    timed = st.selectbox("Time column", range(len(times)), index=at, format_func=lambda i: times[i], key="new-time")
+    time_column = names[timed - 1] if timed else None
     values = st.multiselect(
         "Value columns",
         [n for n in names if n != time_column],
         default=[n for n in proposal.value_columns if n != time_column],
-        key=f"new-values-{time}",
+        key=f"new-values-{timed}",
     )
     day_first = None
     if proposal.ambiguous and time_column == proposal.time_column:
@@ -403,17 +405,29 @@ def confirm_delete(card: DatasetCard) -> None:
             widgets.note(f"and {len(runs) - 10} more")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:", key="delete-now"):
-            delete(card, [run.id for run in runs])
-            st.rerun()
+            try:
+                with st.spinner("Deleting"):
+                    delete(card, [run.id for run in runs])
+            except UserError as error:
+                widgets.problem(error)
+            else:
+                st.rerun()
         if st.button("Keep it", key="delete-not"):
             st.rerun()
 
 
 def delete(card: DatasetCard, runs: list[str]) -> None:
-    """The dataset, its runs and their folders; a running job is ended first."""
+    """The dataset, its runs and their folders; a running job is stopped first, which takes it a moment."""
+    jobs = resources.jobs()
     for run in runs:
-        resources.jobs().delete(run, stop=True)
-    resources.store().delete_dataset(card.id, with_runs=True)
+        if jobs.status(run).active:
+            jobs.cancel(run)
+    for run in runs:
+        until = time.monotonic() + LONGEST_STOP
+        while jobs.status(run).active and time.monotonic() < until:
+            time.sleep(0.1)
+        jobs.delete(run)
+    resources.store().delete_dataset(card.id)
     state.put(dataset=None)
 
 
