@@ -125,7 +125,7 @@ def context(step_ahead: bool = False) -> View:
         state.put(dataset=chosen.dataset, run=chosen.id, **kept)
     bar = st.container(border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall", key="context")
     with bar:
-        _choose_run(datasets, usable, chosen)
+        _choose_run(datasets, usable, chosen, 225 if step_ahead else 300)
     if chosen is None:
         _stop(
             "The run that this link names is not stored here. It may have been deleted, or the link comes from another "
@@ -176,7 +176,7 @@ def _small(picture: Picture) -> bool:
 # -- the parts of the bar -----------------------------------------------------------------------------------------
 
 
-def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: RunRow | None) -> None:
+def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: RunRow | None, room: int) -> None:
     shown = {run.dataset for run in usable} | ({chosen.dataset} if chosen and chosen.dataset in datasets else set())
     names = [id for id in datasets if id in shown]
     current = chosen.dataset if chosen else state.get("dataset")
@@ -184,7 +184,7 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
     st.selectbox(
         "Dataset",
         names,
-        format_func=lambda id: datasets[id].name,
+        format_func=widgets.distinct({id: datasets[id].name for id in names}).__getitem__,
         key="context-dataset",
         on_change=_picked_dataset,
         width=140,
@@ -198,10 +198,10 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
     st.selectbox(
         "Run",
         list(by_id),
-        format_func=lambda id: run_name(by_id[id]),
+        format_func=widgets.distinct({id: run_name(run) for id, run in by_id.items()}).__getitem__,
         key="context-run",
         on_change=lambda: state.put(run=st.session_state["context-run"]),
-        width=225,
+        width=room,
         placeholder="choose",
     )
 
