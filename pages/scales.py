@@ -41,6 +41,11 @@ def headline() -> str:
     return f"All scales count: leaving out {others} and keeping the finest changes the test error by {without:+.1%}."
 
 
+def signed(change: float) -> str:
+    """A change to three decimals, with its sign; one that rounds to nothing has none."""
+    return f"{change:+.3f}" if abs(change) >= 0.0005 else "±0.000"
+
+
 if found:
     heading.markdown(headline())
 
@@ -113,10 +118,10 @@ for i, (s, name, color) in enumerate(scales):
                     ),
                     key=f"scale-weights-{i}",
                 )
-            if found.get("shares"):
-                widgets.note(f"{found['shares'][i]:.0%} of the change")
-            if found.get("without_scale_mse"):
-                widgets.note(f"without it: MSE {found['without_scale_mse'][i]:+.3f}")
+            if found:
+                widgets.note(
+                    f"{found['shares'][i]:.0%} of the change  \nwithout it: MSE {signed(found['without_scale_mse'][i])}"
+                )
 
 picture = charts.sum_picture(
     view.window.lookback[:, view.column],

@@ -15,7 +15,7 @@ from core.ui.charts.picture import Picture, Stage, gutter_words, left_axis, mark
 from core.ui.theme import Colors
 
 RIGHT = 44  # pixels for the labels of the right axis
-TALL = 96
+TALL = 86
 
 
 def seen_table(scale: ScaleOutput, variate: int) -> pd.DataFrame:
@@ -242,27 +242,17 @@ def weights_picture(weights: Sequence[float], color: str, colors: Colors) -> Pic
     """One scale's weight over the epochs, on the fixed axis 0 to 1."""
     table = pd.DataFrame({"epoch": np.arange(1, len(weights) + 1), "weight": list(weights)})
     table["text"] = [f"{w:.3f}" for w in weights]
-    x = quantity(
-        "epoch",
-        scale={"nice": False, "zero": False},
-        axis={
-            "title": None,
-            "grid": False,
-            "ticks": False,
-            "values": [1, len(weights)],
-            "labelExpr": "'epoch ' + datum.value",
-        },
-    )
+    x = quantity("epoch", scale={"nice": False, "zero": False}, axis=None)
     y = quantity(
         "weight",
         scale={"domain": [0, 1]},
-        axis={"title": None, "values": [0, 1], "labelFontSize": 10, "minExtent": 14, "maxExtent": 14},
+        axis={"title": None, "values": [0, 1], "format": "d", "labelFontSize": 10, "minExtent": 14, "maxExtent": 14},
     )
     encoding = {"x": x, "y": y, "tooltip": tip(("epoch", "epoch"), ("text", "weight"))}
     looks: dict[str, Any] = {"color": color, "strokeWidth": 2}
     if len(weights) == 1:
         looks["point"] = {"color": color}
-    spec = mark("line", "weights", encoding, **looks) | {"height": 40} | _close
+    spec = mark("line", "weights", encoding, **looks) | {"height": 30} | _close
     says = f"Weight over {len(weights)} epochs, from {weights[0]:.3f} to {weights[-1]:.3f}." if len(weights) else ""
     return Picture(spec, {"weights": table}, says)
 
