@@ -209,8 +209,9 @@ def _choose_run(datasets: dict[str, DatasetCard], usable: list[RunRow], chosen: 
 def run_name(run: RunRow) -> str:
     """A run in one line: name, horizon, and its state where it is not finished."""
     horizon = run.spec.get("horizon")
-    parts = [run.name or run.id, f"{horizon} ahead" if horizon else "", "" if run.state == "finished" else run.state]
-    return " · ".join(dict.fromkeys(part for part in parts if part))
+    name = run.name or run.id
+    ahead = f"{horizon} ahead" if horizon and not name.endswith(f"{horizon} ahead") else ""
+    return " · ".join(part for part in (name, ahead, "" if run.state == "finished" else run.state) if part)
 
 
 def _picked_dataset() -> None:
