@@ -249,7 +249,7 @@ def three_rows(proposal: Proposal, choice: Choice | None) -> None:
 def facts(rows: int, step: str, start: str, end: str, zone: str) -> None:
     """One line: length, step, span."""
     clock = f", times in {zone}" if not start.isdigit() else ""
-    widgets.note(widgets.plain(f"{rows:,} rows, {step}, from {day(start)} to {day(end)}{clock}"))
+    widgets.note(widgets.plain(f"{rows:,} rows, step {step}, from {day(start)} to {day(end)}{clock}"))
 
 
 def day(stamp: str) -> str:

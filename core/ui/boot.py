@@ -87,6 +87,7 @@ def problems(title: str) -> Iterator[None]:
 @st.cache_resource(show_spinner=False)
 def warm_up() -> None:
     """Import what the later pages need in the background, once a process, after the first page has been sent."""
+
     def load() -> None:
         import altair  # noqa: F401
         import pandas  # noqa: F401

@@ -97,12 +97,14 @@ def _view(run_id: str, known: str) -> None:
                 alt=f"Training and validation loss over {len(epochs)} epochs; best validation loss "
                 f"{best.validation_loss:.3f} in epoch {best.epoch}",
             )
-            example, weights = st.columns(2, gap="medium")
-            with example:
-                target = widgets.plain(epochs[-1].example.get("target", ""))
-                st.markdown(f"**One validation window** · {target}, epoch {epochs[-1].epoch}")
+            window, weights = st.columns(2, gap="medium")
+            with window:
+                example = epochs[-1].example
+                about = widgets.plain(example.get("target", "")) + f", epoch {epochs[-1].epoch}"
+                about += "" if any(example.get("lookback", [])) else ", its history withheld"
+                st.markdown(f"**One validation window** · {about}")
                 st.altair_chart(
-                    training.example_chart(epochs[-1].example, c),
+                    training.example_chart(example, c),
                     key="example",
                     alt="Forecast of one validation window beside what was observed, after the latest epoch",
                 )

@@ -63,7 +63,8 @@ def _epochs(planned: int) -> alt.X:
 def example_chart(example: dict, colors: Colors) -> alt.LayerChart | alt.FacetChart:
     """One fixed validation window: observed in the text colour, the forecast of the latest epoch in the accent."""
     lookback, truth, forecast = (example.get(part, []) for part in ("lookback", "truth", "forecast"))
-    past = [(i - len(lookback) + 1, v, "observed") for i, v in enumerate(lookback)]
+    known = lookback if any(lookback) else []  # a withheld history enters as zeros, which nobody observed
+    past = [(i - len(lookback) + 1, v, "observed") for i, v in enumerate(known)]
     future = [(i + 1, v, "observed") for i, v in enumerate(truth)]
     told = [(i + 1, v, "forecast") for i, v in enumerate(forecast)]
     table = pd.DataFrame(past + future + told, columns=["step", "value", "kind"])

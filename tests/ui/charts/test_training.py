@@ -38,3 +38,11 @@ def test_the_example_shows_observed_and_forecast_around_now():
         (1, "observed"),
         (1, "forecast"),
     ]
+
+
+def test_a_withheld_history_is_not_drawn_as_observed():
+    """It enters the model as zeros; drawn, they looked like a flat past that nobody had measured."""
+    example = {"lookback": [0.0, 0.0], "truth": [1.0], "forecast": [0.9], "target": "y"}
+    spec = example_chart(example, COLORS["light"]).to_dict()
+    rows = max(spec["datasets"].values(), key=len)
+    assert [row["step"] for row in rows] == [1, 1]
