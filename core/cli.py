@@ -135,11 +135,13 @@ def train(
     from core.models.registry import architecture, configure
     from core.training.events import Cancelled, Failed
     from core.training.recipes import preset as recipe_of
+    from core.training.recipes import preset_options
     from core.training.spec import Recipe, Spec, Split
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty. Choose a new folder for --out, or delete that one.")
-    options, changes = _object("--config", config), _object("--recipe", recipe)
+    options = preset_options(preset.value, model) | _object("--config", config)
+    changes = _object("--recipe", recipe)
     chosen = configure(model, options)
     series, _, _ = _read(dataset, time_column, day_first, fill)
     inputs = _names(variates, series.variates) or series.variates

@@ -130,9 +130,9 @@ def show_form() -> None:
         )
         with st.expander("Advanced", icon=":material/tune:"):
             st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
-            options |= forms.fields(kind.Config, f"model-{model}", skip=SCALE_FIELDS)
+            start, changes = _recipe(preset, model)
+            options |= forms.fields(kind.Config, f"model-{model}-{preset}", skip=SCALE_FIELDS, start=changes)
             st.markdown("**Recipe**")
-            start = _recipe(preset, model)
             chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
             seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
         go, problem = st.container(), st.container()
@@ -183,10 +183,11 @@ def show_form() -> None:
         _load(dataset, series)
 
 
-def _recipe(preset: Preset, model: str) -> Recipe:
-    from core.training.recipes import preset as recipe
+def _recipe(preset: Preset, model: str) -> tuple[Recipe, dict[str, object]]:
+    """The preset's recipe, and what it changes in the architecture's options."""
+    from core.training import recipes
 
-    return recipe(preset, model)
+    return recipes.preset(preset, model), recipes.preset_options(preset, model)
 
 
 def _picture(series: Series, model: str, options: dict, lookback: int, variate: str) -> None:

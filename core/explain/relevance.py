@@ -71,9 +71,10 @@ def sentence(found: dict[str, Any]) -> str:
     if uniform is None:
         return "This model has one scale and no attention. There is no attention map to show."
     if abs(uniform) < 0.005:
+        change = f"by {uniform:+.2%}" if abs(uniform) >= 0.00005 else "by less than 0.01%"
         return (
-            f"This model does not use its attention on this dataset: made uniform, the error changes by "
-            f"{uniform:+.2%}. The map below shows weights that do not matter."
+            f"This model does not use its attention on this dataset: made uniform, the error changes {change}. "
+            "The map below shows weights that do not matter."
         )
     if uniform < 0:
         return (

@@ -54,6 +54,13 @@ class Config(ModelConfig):
     dropout: float = Field(
         default=0.1, ge=0, lt=1, title="Dropout", description="Share of gate values dropped in training."
     )
+    head_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        title="Head dropout",
+        description="Share of the encoders' output dropped in training before the linear layer to the horizon (ours).",
+    )
     keys: Literal["self", "patch-self", "shared", "dual", "seasonal", "trend"] = Field(
         default="dual",
         title="Attention keys",
@@ -121,7 +128,8 @@ class EncoderPair(nn.Module):
         self.gate_in, self.gate_in_bias = affine(2, points, d, (2, 1, d))
         self.gate_out, self.gate_out_bias = affine(2, d, points, (2, 1, points))
         self.head, self.head_bias = affine(2, points, horizon, (2, 1, horizon))
-        self.variates, self.dropout, self.mixes = variates, config.dropout, config.mix_variates
+        self.variates, self.mixes = variates, config.mix_variates
+        self.dropout, self.head_dropout = config.dropout, config.head_dropout
         if self.mixes:
             # along variates the matrix stands on the left: S x d x C and S x C x d
             mix_in, self.mix_in_bias = affine(2, variates, d, (2, d, 1))
@@ -143,7 +151,10 @@ class EncoderPair(nn.Module):
         mixing = (self.mix_in, self.mix_in_bias, self.mix_out, self.mix_out_bias) if self.mixes else (None,) * 4
         gates = (self.gate_in, self.gate_in_bias, self.gate_out, self.gate_out_bias)
         encode = FastRepresentation.apply if x_Nl.device.type == "cpu" else representation
-        return encode(x_Nl, self.trend, keep_SNl, C, *gates, *mixing)
+        r_SNl = encode(x_Nl, self.trend, keep_SNl, C, *gates, *mixing)
+        if self.training and self.head_dropout:
+            r_SNl = r_SNl * keep_mask(tuple(r_SNl.shape), self.head_dropout, r_SNl)
+        return r_SNl
 
 
 def keep_mask(shape: tuple[int, ...], dropout: float, like: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from core.evaluate.run import LoadedRun
 from core.training.device import keep_freed_memory
 from core.training.events import Checkpointed, EpochDone
 from core.training.loop import train
-from core.training.recipes import preset
+from core.training.recipes import preset, preset_options
 from core.training.spec import Spec, Split
 
 ROOT = Path(__file__).parents[2]
@@ -40,19 +40,19 @@ class Cell:
     seed: int
 
 
-def grid(seeds: int) -> Iterator[Cell]:
+def grid(seeds: int, recipes: tuple[str, ...]) -> Iterator[Cell]:
     for seed in range(2021, 2021 + seeds):
-        for recipe in ("balanced", "published"):
+        for recipe in recipes:
             for dataset in PUBLIC:
                 for horizon in HORIZONS:
                     yield Cell(dataset, horizon, recipe, seed)
 
 
-def run(seeds: int = 1, threads: int = 1) -> None:
+def run(seeds: int = 1, threads: int = 1, recipes: tuple[str, ...] = ("published", "balanced")) -> None:
     """Runs what is missing and writes the table."""
     keep_freed_memory()
     done = {cell for cell, _ in finished()}
-    for cell in grid(seeds):
+    for cell in grid(seeds, recipes):
         if cell not in done:
             with CELLS.open("a") as lines:
                 lines.write(json.dumps(cell.__dict__ | result(cell, threads)) + "\n")
@@ -79,7 +79,8 @@ def result(cell: Cell, threads: int) -> dict[str, object]:
         variates=series.variates,
         targets=series.variates,
         split=Split.of(series),
-        recipe=preset(cell.recipe, "crossscalenet"),
+        recipe=preset(cell.recipe),
+        config=preset_options(cell.recipe),
         lookback=96,
         horizon=cell.horizon,
         seed=cell.seed,
