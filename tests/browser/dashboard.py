@@ -41,10 +41,13 @@ IGNORED = (
 
 
 class Server:
-    """``streamlit run app.py`` over a home folder, on a free port, one thread a library so that tests share cores."""
+    """``streamlit run app.py`` over a home folder, on a free port.
 
-    def __init__(self, home: Path, **settings: str) -> None:
-        self.home, self.settings = home, settings
+    ``bounded``: one thread a library and a worker, so that tests share cores; a benchmark takes what people get.
+    """
+
+    def __init__(self, home: Path, bounded: bool = True) -> None:
+        self.home, self.bounded = home, bounded
         home.mkdir(parents=True, exist_ok=True)
         self.log = home / "server.log"
         self.port = _free_port()
@@ -56,13 +59,13 @@ class Server:
 
     def start(self) -> None:
         """Starts it and waits until it is healthy. Raises RuntimeError with its log where it does not come up."""
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SCALESCOPE_THREADS")}
-        home = {"SCALESCOPE_HOME": str(self.home / "data"), "OMP_WAIT_POLICY": "PASSIVE"}
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "SCALESCOPE_THREADS": "1"}
+        home = {"SCALESCOPE_HOME": str(self.home / "data")}
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"{PORT}={self.port}"],
                 cwd=ROOT,
-                env=os.environ | threads | home | self.settings,
+                env=os.environ | home | (threads if self.bounded else {}),
                 stdout=out,
                 stderr=out,
             )

@@ -1,0 +1,110 @@
+"""How quick the pages stay while a model trains, measured in the browser: from the hand to the page at rest.
+
+A training with the settings a server has by default runs all the while. Needs ETTh1.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Locator, expect, sync_playwright
+
+from core.training.recipes import preset
+from tests.browser import prepared
+from tests.browser.dashboard import Server, Visitor, chromium, visit
+from tests.browser.screenshots import load
+from tests.browser.steps import state, train
+
+TIMES = 10  # reruns of each kind
+
+# The clock starts with the hand's event in the page, and stops when what was asked is there and the script has ended.
+ARM = """asked => {
+    const there = new Function(`return ${asked}`);
+    window.rerun = new Promise(done => {
+        const ready = begun => {
+            const app = document.querySelector('[data-testid="stApp"]');
+            if (app.dataset.testScriptState === 'notRunning' && there()
+                    && !document.querySelector('[data-stale="true"]'))
+                done(performance.now() - begun);
+            else setTimeout(ready, 4, begun);
+        };
+        addEventListener('click', event => ready(event.timeStamp), {capture: true, once: true});
+    });
+}"""
+
+Row = dict[str, object]
+
+
+def measure() -> list[Row]:
+    """One row per page, and one over all: reruns, median and 95th percentile in ms."""
+    with tempfile.TemporaryDirectory(prefix="scalescope-") as temporary, sync_playwright() as playwright:
+        home = Path(temporary)
+        trained = prepared.train(home, load(), preset("quick"))
+        server, browser = Server(home, bounded=False), chromium(playwright)
+        server.start()
+        try:
+            with visit(browser, server) as visitor:
+                visitor.open("train", dataset=trained.dataset)
+                busy = train(visitor, lookback=96, horizon=96, epochs=3000)
+                visitor.chart("Training and validation loss")
+                found: dict[str, list[float]] = {}
+                for page, milliseconds in reruns(visitor, trained):
+                    found.setdefault(page, []).append(milliseconds)
+                visitor.open("train", run=busy)
+                expect(state(visitor)).to_contain_text("Training")  # it ran all the while
+        finally:
+            server.stop()
+            server.end_workers()
+            browser.close()
+    every = [value for values in found.values() for value in values]
+    return [row(page, values) for page, values in found.items()] + [row("**all**", every)]
+
+
+def row(page: str, values: list[float]) -> Row:
+    median, late = np.percentile(values, [50, 95])
+    aim = "median under 300, p95 under 800" if page == "**all**" else ""
+    return {"page": page, "reruns": len(values), "median, ms": round(median), "p95, ms": round(late), "aim": aim}
+
+
+def reruns(visitor: Visitor, trained: prepared.Trained) -> Iterator[tuple[str, float]]:
+    """What a hand does on each page, with the milliseconds until the page rests."""
+    page, of_run = visitor.page, {"dataset": trained.dataset, "run": trained.run}
+    for name in ("forecast", "scales", "attention"):
+        visitor.open(name, **of_run, window=100)
+        visitor.charts(1)
+        for i in range(TIMES):
+            asked = f"location.search.includes('window={101 + i}')"
+            yield f"{name.capitalize()}, next window", timed(visitor, plus(visitor, "Window, 1 to"), asked)
+    visitor.open("train", dataset=trained.dataset)
+    visitor.charts(1)
+    for i in range(TIMES):
+        asked = f"""document.querySelector('[aria-label*="the last {97 + i} steps"]')"""
+        yield "Train, another look-back", timed(visitor, plus(visitor, "Look-back"), asked)
+    visitor.open("data", dataset=trained.dataset)
+    for i in range(TIMES // 2):
+        visitor.charts(5)
+        box = page.get_by_test_id("stMultiSelect")
+        gone = "document.querySelectorAll('[data-testid=\"stVegaLiteChart\"]').length === 4"
+        yield "Data, one variate fewer", timed(visitor, box.get_by_role("button", name="Remove").last, gone)
+        visitor.open("data", dataset=trained.dataset)
+        if i == 0:
+            visitor.charts(5)
+    navigation = page.get_by_test_id("stSidebarNav")
+    for i in range(TIMES):
+        title = ("Start", "Forecast", "Data", "Attention", "Scales")[i % 5]
+        asked = f"document.querySelector('h1')?.textContent === '{title}'"
+        yield "Another page", timed(visitor, navigation.get_by_role("link", name=title, exact=True), asked)
+
+
+def plus(visitor: Visitor, label: str) -> Locator:
+    field = visitor.page.get_by_test_id("stNumberInput").filter(has=visitor.page.get_by_label(label))
+    return field.get_by_role("button", name="Increment")
+
+
+def timed(visitor: Visitor, target: Locator, asked: str) -> float:
+    """Click, and milliseconds until ``asked`` (JavaScript) holds and the page rests."""
+    visitor.settled()
+    visitor.page.evaluate(ARM, asked)
+    target.click()
+    return float(visitor.page.evaluate("window.rerun"))

@@ -1,0 +1,68 @@
+"""``python -m tests.benchmarks.run [steps|path|pages|accuracy|all]``: measures, and writes ``docs/results/<name>.md``.
+
+Measure on a quiet machine. Accuracy takes hours; its finished cells are kept, and it writes its own table.
+"""
+
+import argparse
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks import accuracy, pages, path, steps
+
+PLACE = Path(__file__).parents[2] / "docs" / "results"
+ABOUT = {
+    "steps": (
+        "Training steps",
+        "One step is a batch of windows, forward, backward and Adam, on 7 variates, look-back 96, horizon 96, width "
+        "32. `plain` is the same model written the obvious way (`tests/benchmarks/plain_crossscalenet.py`). The forms "
+        "take turns in one process.",
+    ),
+    "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
+    "pages": (
+        "Page reruns while a model trains",
+        "ETTh1. From the click in the browser until what was asked is on the page and the script has ended, while a "
+        "worker trains CrossScaleNet with a server's default settings.",
+    ),
+}
+MEASURES = {"steps": steps.measure, "path": path.measure, "pages": pages.measure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "accuracy", "all"])
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of the accuracy cells")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the accuracy cells")
+    asked = parser.parse_args()
+    for name, measure in MEASURES.items():
+        if asked.what in (name, "all"):
+            write(name, measure())
+    if asked.what in ("accuracy", "all"):
+        accuracy.run(asked.seeds, asked.threads)
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """The table of one benchmark, with how and where it was measured."""
+    title, about = ABOUT[name]
+    head = list(rows[0])
+    lines = [head, ["---"] * len(head), *([str(row[column]) for column in head] for row in rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    measured = f"`python -m tests.benchmarks.run {name}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
+    PLACE.mkdir(parents=True, exist_ok=True)
+    (PLACE / f"{name}.md").write_text(f"# {title}\n\n{about}\n\n{measured}\n\n{table}\n")
+    print(table, flush=True)
+
+
+def machine() -> str:
+    """What it is, without its name: cores, memory, processor."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = psutil.virtual_memory().total / 2**30
+    cpu = Path("/proc/cpuinfo")
+    model = next((s.split(":", 1)[1].strip() for s in cpu.read_text().splitlines() if s.startswith("model name")), "")
+    return f"{cores} cores, {memory:.0f} GB of memory, {model or 'processor unknown'}"
+
+
+if __name__ == "__main__":
+    main()
