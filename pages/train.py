@@ -14,7 +14,6 @@ from core.ui.charts.scales_picture import scales_picture
 if TYPE_CHECKING:
     from core.data.series import Series
 
-SCALE_FIELDS = ("scales", "factor", "patch")
 ABOUT_PRESET = {
     "quick": "A first look: few epochs, early stop.",
     "balanced": "Our recipe: warm-up, averaged weights, early stop.",
@@ -37,6 +36,7 @@ def show_run(run_id: str) -> None:
         if job.active:
             if st.button("Cancel", icon=":material/stop_circle:", key="cancel", help="Keeps the best weights so far."):
                 jobs.cancel(run_id)
+                jobs.settled(run_id)
                 st.rerun()
         elif run.card:
             for page, icon in (("forecast", "show_chart"), ("scales", "stacked_line_chart"), ("attention", "grid_on")):
@@ -48,13 +48,19 @@ def show_run(run_id: str) -> None:
             jobs.resume(run_id)
             st.rerun()
         if job.state == "failed" and st.button(
-            "Retry with half the batch", icon=":material/refresh:", key="retry", type="primary"
+            "Retry more carefully",
+            icon=":material/refresh:",
+            key="retry",
+            type="primary",
+            help="The same with half the batch and half the learning rate.",
         ):
             state.put(run=jobs.retry(run_id))
             st.rerun()
         if st.button("New training", icon=":material/add:", key="new"):
             state.put(run=None)
             st.rerun()
+        with st.popover("More", icon=":material/more_horiz:"):
+            _more(run_id, job.name)
     if job.state == "failed":
         widgets.problem(job.sentence)
         with st.expander("Log of the training process"):
@@ -65,6 +71,40 @@ def show_run(run_id: str) -> None:
     if metrics and not job.active:
         _scores(metrics)
     live.view(run_id, job)
+
+
+def _more(run_id: str, name: str) -> None:
+    """Rename the run, take its model along, delete it."""
+    with st.form("rename", border=False):
+        new = st.text_input("Name of this run", value=name, max_chars=120, key=f"name-{run_id}")
+        if st.form_submit_button("Save the name", key="rename-run") and new.strip():
+            resources.store().update_run(run_id, name=new.strip())
+            st.rerun()
+    if model := resources.model_file(run_id):
+        st.download_button(
+            "Download the model",
+            model.read_bytes,
+            f"scalescope-{run_id}.safetensors",
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            key="model-download",
+            help="Weights with their card in one file; it can be loaded again here or on another machine.",
+        )
+    if st.button("Delete this run", icon=":material/delete:", key="delete-run"):
+        _confirm_delete(run_id, name)
+
+
+@st.dialog("Delete this run")
+def _confirm_delete(run_id: str, name: str) -> None:
+    st.text(f"{name}: its model, its curves and its scores. The dataset stays. A running training is ended.")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", key="delete-run-now"):
+            resources.jobs().delete(run_id, stop=True)
+            state.put(run=None)
+            st.rerun()
+        if st.button("Keep it", key="delete-run-not"):
+            st.rerun()
 
 
 def _scores(metrics: dict) -> None:
@@ -110,13 +150,12 @@ def show_form() -> None:
             )
             horizon = st.number_input("Horizon, steps", 1, 100_000, ahead, key=f"horizon-{dataset}")
         kinds = architectures()
-        model = "crossscalenet" if "crossscalenet" in kinds else next(iter(kinds))
+        model = next(iter(kinds))
         if len(kinds) > 1:
             model = st.selectbox("Architecture", list(kinds), format_func=lambda n: kinds[n].title, key="model")
         kind = kinds[model]
         with st.container(horizontal=True, gap="small"):
-            scale_fields = [name for name in SCALE_FIELDS if name in kind.Config.model_fields]
-            options = forms.fields(kind.Config, f"scale-{model}", only=scale_fields)
+            options = forms.fields(kind.Config, f"scale-{model}", only=kind.scale_fields)
         # where the truth is known, the target's own past would be a shortcut around the lags (saliency.md)
         target = [truth["target"]] if truth else names
         features = [name for name in names if name not in target] if truth else names
@@ -131,7 +170,7 @@ def show_form() -> None:
         with st.expander("Advanced", icon=":material/tune:"):
             st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
             start, changes = _recipe(preset, model)
-            options |= forms.fields(kind.Config, f"model-{model}-{preset}", skip=SCALE_FIELDS, start=changes)
+            options |= forms.fields(kind.Config, f"model-{model}-{preset}", skip=kind.scale_fields, start=changes)
             st.markdown("**Recipe**")
             chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
             seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
@@ -191,18 +230,14 @@ def _recipe(preset: Preset, model: str) -> tuple[Recipe, dict[str, object]]:
 
 
 def _picture(series: Series, model: str, options: dict, lookback: int, variate: str) -> None:
-    from core.models.crossscalenet import Config, grids
-    from core.models.registry import configure
+    from core.models.registry import architecture, configure
 
     window = min(lookback, len(series))
     values = series.values[-window:, series.variates.index(variate)]
     try:
-        config = configure(model, options)
+        found = architecture(model).grids(configure(model, options), window)
     except UserError:
         return
-    if not isinstance(config, Config):
-        return
-    found = grids(config, window)
     found = [grid for grid in found if grid.points > 0]
     st.markdown(
         f"**What each scale sees** · the last {window:,} steps of {widgets.plain(variate)}",

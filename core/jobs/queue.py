@@ -140,6 +140,14 @@ class Jobs:
                 job.path.joinpath("cancel").touch()
             self.refresh()
 
+    def settled(self, id: str, seconds: float = 1.0) -> bool:
+        """Waits until the job is over, ``seconds`` at most: a cancel is shown at once instead of at the next poll."""
+        job, deadline = self._job(id), time.monotonic() + seconds
+        while job.state() in ACTIVE and time.monotonic() < deadline:
+            time.sleep(0.03)
+        self.refresh()
+        return job.state() not in ACTIVE
+
     def resume(self, id: str) -> None:
         """Queues it again, to go on after its last finished epoch. Raises UserError where nothing can be resumed."""
         job = self._job(id)
@@ -394,4 +402,5 @@ def _sentence(job: JobDirectory, state: State, position: int, done: EpochDone | 
                 "The training process ended without a word; the machine was restarted, or the process was stopped, "
                 f"perhaps for lack of memory. {model} Resume goes on after epoch {job.epochs_run()}."
             )
-    return f"Cancelled after {job.epochs_run()} epochs. {model}"
+    epochs = job.epochs_run()
+    return f"Cancelled after {epochs} epoch{'s' * (epochs != 1)}. {model}"

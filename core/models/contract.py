@@ -34,6 +34,21 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """What one scale sees: ``points`` points of ``factor`` original steps each, in ``patches`` patches of ``patch``
+    points (0 and 0 where the scale has no attention)."""
+
+    factor: int
+    points: int
+    patch: int
+    patches: int
+
+    @property
+    def padded(self) -> int:
+        return self.patch * self.patches
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What the pages may offer. ``reason`` is shown where ``time_saliency`` is False."""
 
@@ -54,6 +69,9 @@ class Forecaster(nn.Module, ABC):
     summary: ClassVar[str]  # one sentence for the card
     capabilities: ClassVar[Capabilities]
     Config: ClassVar[type[ModelConfig]]
+    scale_fields: ClassVar[
+        tuple[str, ...]
+    ] = ()  # fields of Config that the Train page shows beside the scales' picture
 
     def __init__(self, config: ModelConfig, shape: Shape) -> None:
         super().__init__()
@@ -62,6 +80,11 @@ class Forecaster(nn.Module, ABC):
     @classmethod
     def check(cls, config: ModelConfig, shape: Shape) -> None:
         """Raises UserError where this combination cannot work, naming the nearest that does."""
+
+    @classmethod
+    def grids(cls, config: ModelConfig, lookback: int) -> list[Grid]:
+        """What each scale sees of such a look-back, fine to coarse; empty for models without scales."""
+        return []
 
     @abstractmethod
     def forward(self, x_BLC: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ padding where L is no multiple of the patch; the key modes besides ``dual`` (see
 """
 
 import math
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar, Literal, cast
 
@@ -21,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.contract import Capabilities, Forecaster, ModelConfig, Shape
+from core.models.contract import Capabilities, Forecaster, Grid, ModelConfig, Shape
 from core.models.layers import linear_maps
 from core.models.layers.normalisation import RevIN
 from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace
@@ -81,21 +80,7 @@ class Config(ModelConfig):
     )
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Geometry of one scale."""
-
-    factor: int  # original steps per point
-    points: int  # l
-    patch: int  # p; 0 where the scale has no attention
-    patches: int  # P
-
-    @property
-    def padded(self) -> int:
-        return self.patch * self.patches
-
-
-def grids(config: Config, lookback: int) -> list[Grid]:
+def grids_of(config: Config, lookback: int) -> list[Grid]:
     """Geometry of every scale, fine to coarse (models.md: patch 16 / factor^m, at least 1)."""
     found, points = [], lookback
     for m in range(config.scales):
@@ -372,6 +357,7 @@ class CrossScaleNet(Forecaster):
     source: ClassVar[str] = "arXiv 2509.22839"
     summary: ClassVar[str] = "Pooled scales of one window; coarse patches attend to what the finest scale forecasts."
     capabilities: ClassVar[Capabilities] = Capabilities(multivariate=True, time_saliency=True, scales=True)
+    scale_fields: ClassVar[tuple[str, ...]] = ("scales", "factor", "patch")
     Config = Config
     config: Config
     position: Tensor
@@ -380,18 +366,22 @@ class CrossScaleNet(Forecaster):
     def __init__(self, config: Config, shape: Shape) -> None:
         super().__init__(config, shape)
         L, H, C = shape.lookback, shape.horizon, shape.variates
-        self.grids = grids(config, L)
+        self.geometry = grids_of(config, L)
         self.revin = RevIN(C, shape.withheld)
-        self.encoders = nn.ModuleList(EncoderPair(grid.points, H, C, config) for grid in self.grids)
-        self.attention = nn.ModuleList(CrossScaleAttention(grid, H, C, config) for grid in self.grids[1:])
+        self.encoders = nn.ModuleList(EncoderPair(grid.points, H, C, config) for grid in self.geometry)
+        self.attention = nn.ModuleList(CrossScaleAttention(grid, H, C, config) for grid in self.geometry[1:])
         self.scale_logits = nn.Parameter(torch.ones(config.scales))
         head, self.head_bias = affine(1, config.scales * H, H, (H,))
         self.head = nn.Parameter(head.detach().view(config.scales, H, H).clone())
         self.register_buffer("position", position_code(L, C).T[:, None].contiguous(), persistent=False)
         pooled = [torch.eye(L)]
-        for _ in self.grids[1:]:
+        for _ in self.geometry[1:]:
             pooled.append(pooled[-1] @ linear_maps.pooling(pooled[-1].shape[1], config.factor))
         self.register_buffer("pool", torch.cat([m for m in pooled[1:]] or [torch.zeros(L, 0)], dim=1), persistent=False)
+
+    @classmethod
+    def grids(cls, config: ModelConfig, lookback: int) -> list[Grid]:
+        return grids_of(cast(Config, config), lookback)
 
     @classmethod
     def check(cls, config: ModelConfig, shape: Shape) -> None:
@@ -475,10 +465,10 @@ class CrossScaleNet(Forecaster):
         z_CBL = z_CBL + self.position
         first_SCBH = self.encoders[0](z_CBL)
         coarse = []
-        if self.grids[1:]:
+        if self.geometry[1:]:
             seasonal, trend = first_SCBH.unbind(0)
             finest = (seasonal + trend) * torch.sigmoid(self.scale_logits[0])
-            pooled = (z_CBL @ self.pool).split([grid.points for grid in self.grids[1:]], dim=-1)
+            pooled = (z_CBL @ self.pool).split([grid.points for grid in self.geometry[1:]], dim=-1)
             for attention, x_CBl in zip(self.attention, pooled, strict=True):
                 patch_key, local_key = {
                     "self": (x_CBl, x_CBl),
@@ -510,7 +500,7 @@ class CrossScaleNet(Forecaster):
         gain_CB1 = self.revin.gain(std_CB1)
         weights, L = self.scale_weights(), self.shape.lookback
         scales, maps = [], []
-        for m, (grid, (pair_SCBH, found)) in enumerate(zip(self.grids, outputs, strict=True)):
+        for m, (grid, (pair_SCBH, found)) in enumerate(zip(self.geometry, outputs, strict=True)):
             parts_SCBH = (pair_SCBH * weights[m]) @ self.head[m] * gain_CB1
             seasonal, trend = (array(part.permute(1, 2, 0)) for part in parts_SCBH)
             # what the scale saw, on the input's scale: the pooled window without position code and RevIN
@@ -535,7 +525,7 @@ class CrossScaleNet(Forecaster):
         return Trace(forecast, rest, tuple(scales), tuple(maps))
 
     def _pooling(self, m: int) -> Tensor:
-        return self.pool.split([grid.points for grid in self.grids[1:]], dim=1)[m - 1]
+        return self.pool.split([grid.points for grid in self.geometry[1:]], dim=1)[m - 1]
 
 
 def attention_maps(m: int, grid: Grid, found: dict[str, Tensor], lookback: int) -> list[AttentionMap]:

@@ -75,6 +75,12 @@ def loaded_run(run_id: str) -> LoadedRun:
     return _loaded(run_id, checkpoint.stat().st_mtime_ns)
 
 
+def model_file(run_id: str) -> Path | None:
+    """The saved model of a run, or None before its first epoch."""
+    path = settings().runs / run_id / "checkpoint.safetensors"
+    return path if path.exists() else None
+
+
 def cost(spec: Spec, rows: int) -> Estimate:
     """What this training takes here; measured once for each spec. Raises UserError where it cannot work."""
     return _cost(spec.model_copy(update={"dataset": "", "fingerprint": "", "series_name": ""}).model_dump_json(), rows)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.explain.parity import check
 from core.models.contract import Shape
-from core.models.crossscalenet import FastRepresentation, grids, representation
+from core.models.crossscalenet import CrossScaleNet, FastRepresentation, representation
 from core.models.registry import build, configure
 
 MODES = ["self", "patch-self", "shared", "dual", "seasonal", "trend"]
@@ -120,7 +120,7 @@ def test_many_variates_take_the_other_attention_path_with_the_same_forecast():
 
 
 def test_every_scale_has_as_many_patches_and_each_spans_sixteen_steps():
-    found = grids(configure("crossscalenet", {}), 96)
+    found = CrossScaleNet.grids(configure("crossscalenet", {}), 96)
     assert [(g.factor, g.points, g.patch, g.patches) for g in found] == [
         (1, 96, 0, 0),
         (2, 48, 8, 6),

@@ -56,7 +56,7 @@ def test_without_a_dataset_the_next_step_is_a_link(app):
 
 def test_every_option_of_model_and_recipe_has_a_widget(small):
     keys = {widget.key for kind in ("number_input", "selectbox", "toggle") for widget in small.get(kind)}
-    for prefix, fields in (("model-crossscalenet", Config.model_fields), ("recipe-quick", Recipe.model_fields)):
+    for prefix, fields in (("model-crossscalenet-quick", Config.model_fields), ("recipe-quick", Recipe.model_fields)):
         for name, field in fields.items():
             if field.title and name not in ("scales", "factor", "patch"):
                 assert f"{prefix}-{name}" in keys
