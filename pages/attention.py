@@ -122,21 +122,20 @@ with side:
     )
     branches = [m.branch for m in maps if m.scale == chosen.scale]
     session["attention-branch"] = chosen.branch
-    st.segmented_control(
+    st.radio(
         "Branch",
         branches,
         format_func=lambda b: {"patch": "Patches", "local": "Inside patches"}.get(b) or str(b),
         key="attention-branch",
-        on_change=lambda: choose(chosen.scale, session["attention-branch"] or chosen.branch),
+        on_change=lambda: choose(chosen.scale, session["attention-branch"]),
         help="Between patches, or between the points inside each patch. The model adds both.",
-        width="stretch",
+        horizontal=True,
     )
-    drawn = st.pills(
+    drawn = st.multiselect(
         "Saliency strips",
         [s.method for s in strips],
         default=[s.method for s in strips],
         format_func=str.capitalize,
-        selection_mode="multi",
         key="attention-strips",
         help="Published: the paper's own. Corrected: ours, weighted by what each patch carries and each scale adds.",
     )

@@ -206,7 +206,7 @@ def test_attention_fields_do_what_the_mouse_does(place: Path, trained: tuple) ->
     at.selectbox(key="cell-answers").set_value(2).run()
     assert at.text[0].value.startswith("Steps 8 to 15 look at 16 to 23, weight")
     at.selectbox(key="attention-scale").set_value(1).run()
-    at.button_group(key="attention-branch").set_value("local").run()
+    at.radio(key="attention-branch").set_value("local").run()
     sound(at)
     assert at.query_params["scale"] in ("1-local", ["1-local"])
 
