@@ -10,7 +10,7 @@ from typing import Any
 
 from core.training.spec import Preset, Recipe
 
-BALANCED = Recipe(name="balanced", loss="decayed mae")
+BALANCED = Recipe(name="balanced", loss="decayed mae", epochs=20, patience=5)
 QUICK = Recipe(name="quick", loss="decayed mae", learning_rate=2e-3, batch_size=64, epochs=4, patience=2)
 
 PUBLISHED = {

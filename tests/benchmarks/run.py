@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.run [steps|path|pages|accuracy|all]``: measures, and writes ``docs/results/<name>.md``.
+"""``python -m tests.benchmarks.run [steps|path|pages|accuracy|recipe|all]``: measures, and writes ``docs/results/<name>.md``.
 
 Measure on a quiet machine. Accuracy takes hours; its finished cells are kept, and it writes its own table.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import accuracy, pages, path, steps
+from tests.benchmarks import accuracy, pages, path, recipe, steps
 
 PLACE = Path(__file__).parents[2] / "docs" / "results"
 ABOUT = {
@@ -32,7 +32,7 @@ MEASURES = {"steps": steps.measure, "path": path.measure, "pages": pages.measure
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "accuracy", "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "accuracy", "recipe", "all"])
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the accuracy cells")
     parser.add_argument("--threads", type=int, default=1, help="threads of the accuracy cells")
     asked = parser.parse_args()
@@ -40,7 +40,9 @@ def main() -> None:
         if asked.what in (name, "all"):
             write(name, measure())
     if asked.what in ("accuracy", "all"):
-        accuracy.run(asked.seeds, asked.threads)
+        accuracy.run(asked.seeds, asked.threads, measured=measured("accuracy"))
+    if asked.what == "recipe":
+        recipe.run(asked.threads, measured("recipe"))
 
 
 def write(name: str, rows: list[dict[str, object]]) -> None:
@@ -49,10 +51,14 @@ def write(name: str, rows: list[dict[str, object]]) -> None:
     head = list(rows[0])
     lines = [head, ["---"] * len(head), *([str(row[column]) for column in head] for row in rows)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    measured = f"`python -m tests.benchmarks.run {name}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
     PLACE.mkdir(parents=True, exist_ok=True)
-    (PLACE / f"{name}.md").write_text(f"# {title}\n\n{about}\n\n{measured}\n\n{table}\n")
+    (PLACE / f"{name}.md").write_text(f"# {title}\n\n{about}\n\n{measured(name)}\n\n{table}\n")
     print(table, flush=True)
+
+
+def measured(name: str) -> str:
+    """The command, the day and the machine, as one line."""
+    return f"`python -m tests.benchmarks.run {name}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
 
 
 def machine() -> str:
