@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.run [steps|path|pages|accuracy|recipe|all]``: measures, and writes ``docs/results/<name>.md``.
+"""``python -m tests.benchmarks.run NAME`` measures, and writes ``docs/results/<name>.md``.
 
 Measure on a quiet machine. Accuracy takes hours; its finished cells are kept, and it writes its own table.
 """
