@@ -32,6 +32,8 @@ def main() -> None:
         try:
             with sync_playwright() as playwright:
                 browser = chromium(playwright)
+                with visit(browser, server) as visitor:
+                    visitor.open()  # a fresh server gives its first visitor a wider side bar
                 for size in (WIDE, NARROW):
                     for scheme in ("light", "dark"):
                         with visit(browser, server, size=size, scheme=scheme) as visitor:
