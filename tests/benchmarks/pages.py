@@ -24,7 +24,8 @@ ARM = """asked => {
     const app = document.querySelector('[data-testid="stApp"]');
     const line = () => document.querySelector('svg.marks .mark-line path')?.getAttribute('d');
     const before = line(), there = new Function('line', 'before', `return ${asked}`);
-    window.rerun = new Promise(done => {
+    window.rerun = new Promise((done, failed) => {
+        setTimeout(failed, 30000, new Error('The page did not answer within 30 s.'));
         addEventListener('click', event => {
             let idle = 0;
             const watch = new MutationObserver(() => {
