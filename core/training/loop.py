@@ -101,15 +101,20 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
 
 
 class TrainingState:
-    """Model, optimizer, schedule, averaged weights and random numbers: everything a resume needs."""
+    """Model, optimizer, schedule, averaged weights and random numbers: everything a resume needs.
+
+    All parameters are views of one flat tensor, their gradients of another, so that clipping, the optimizer and the
+    averaging are a few operations a step instead of a few for each of dozens of small tensors.
+    """
 
     def __init__(self, model: Forecaster, recipe: Recipe, windows: int, device: str) -> None:
         self.model, self.recipe, self.device = model, recipe, device
         self.batches = math.ceil(windows / recipe.batch_size)
         fused: Any = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         decay = {"weight_decay": recipe.weight_decay} if recipe.optimizer == "adamw" else {}
-        self.optimizer = fused(model.parameters(), lr=recipe.learning_rate, fused=True, **decay)
-        self.average = [p.detach().clone() for p in model.parameters()] if recipe.ema else []
+        self.flat = flatten(model)
+        self.optimizer = fused([self.flat], lr=recipe.learning_rate, fused=True, **decay)
+        self.average = self.flat.detach().clone() if recipe.ema else None
         self.steps = 0
         self.best_loss, self.best_epoch, self.train_loss = math.inf, 0, math.nan
         self.best_weights: dict[str, Tensor] = {}
@@ -131,35 +136,36 @@ class TrainingState:
         """One pass over all windows in a fresh random order; the last, smaller batch counts."""
         self.model.train()
         order = torch.randperm(len(windows)).to(self.device)
-        parameters = list(self.model.parameters())
-        whole = len(targets) == self.model.shape.variates
         losses = torch.zeros((), device=self.device)
         begun = ticked = time.time()
         for batch in range(self.batches):
             index = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
-            x_BLC, y_BHK = windows.batch(index)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
-                forecast = self.model(x_BLC)
-            loss = LOSSES[self.recipe.loss]((forecast if whole else forecast[..., list(targets)]).float(), y_BHK)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if self.recipe.clip:
-                nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
-            self.optimizer.param_groups[0]["lr"] = self.learning_rate()
-            self.optimizer.step()
-            self.steps += 1
-            if self.average:
-                # a short memory at first, so that the average is not held back by the random start
-                decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-                torch._foreach_lerp_(  # type: ignore[attr-defined]
-                    self.average, [p.detach() for p in parameters], 1 - decay
-                )
-            losses += loss.detach() * len(index)
+            losses += self.step(*windows.batch(index), targets) * len(index)
             now = time.time()
             if now - ticked >= TICK:
                 ticked, seen = now, min((batch + 1) * self.recipe.batch_size, len(windows))
                 yield Progress(now, epoch, batch + 1, self.batches, float(losses) / seen, seen / (now - begun))
         self.train_loss = float(losses) / max(len(windows), 1)
+
+    def step(self, x_BLC: Tensor, y_BHK: Tensor, targets: tuple[int, ...]) -> Tensor:
+        """One step of the optimizer; the loss of this batch before it."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
+            forecast = self.model(x_BLC)
+        if len(targets) != forecast.shape[-1]:
+            forecast = forecast[..., list(targets)]
+        loss = LOSSES[self.recipe.loss](forecast.float(), y_BHK)
+        self.flat.grad.zero_()  # type: ignore[union-attr] - set by flatten, never taken away
+        loss.backward()
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_([self.flat], self.recipe.clip)
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate()
+        self.optimizer.step()
+        self.steps += 1
+        if self.average is not None:
+            # a short memory at first, so that the average is not held back by the random start
+            decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
+            self.average.lerp_(self.flat.detach(), 1 - decay)
+        return loss.detach()
 
     def validate(
         self, epoch: int, model: Forecaster, windows: Windows, targets: tuple[int, ...], batch_size: int = 512
@@ -178,23 +184,24 @@ class TrainingState:
 
     def averaged_model(self) -> Forecaster:
         """The model that is judged and kept: the averaged weights where the recipe averages."""
-        if not self.average:
+        if self.average is None:
             return self.model.eval()
         if self._evaluated is None:
             self._evaluated = copy.deepcopy(self.model).eval()  # a new model would draw random numbers
         self._evaluated.load_state_dict(self.model.state_dict())
+        mine = list(self._evaluated.parameters())
         with torch.no_grad():
-            for mine, averaged in zip(self._evaluated.parameters(), self.average, strict=True):
-                mine.copy_(averaged)
+            for parameter, averaged in zip(mine, self.average.split([p.numel() for p in mine]), strict=True):
+                parameter.copy_(averaged.view_as(parameter))
         return self._evaluated
 
     def save(self, epoch: int) -> dict[str, Tensor]:
         """Flat tensors from which ``load`` goes on."""
         flat = {f"model.{k}": v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
-        flat |= {f"average.{i}": v.cpu().clone() for i, v in enumerate(self.average)}
+        flat |= {} if self.average is None else {"average": self.average.cpu().clone()}
         flat |= {f"best.{k}": v.detach().cpu().clone() for k, v in self.best_weights.items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            flat |= {f"optimizer.{i}.{k}": v.detach().cpu().clone() for k, v in moments.items()}
+        moments = self.optimizer.state_dict()["state"].get(0, {})
+        flat |= {f"optimizer.{k}": v.detach().cpu().clone() for k, v in moments.items()}
         flat["random"] = torch.get_rng_state()
         numbers = [epoch, self.steps, self.best_epoch, self.best_loss]
         return flat | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
@@ -208,12 +215,8 @@ class TrainingState:
         try:
             self.model.load_state_dict(part("model."))
             self.best_weights = part("best.")
-            self.average = [flat[f"average.{i}"].to(self.device) for i in range(len(self.average))]
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in part("optimizer.").items():
-                index, name = key.split(".", 1)
-                moments.setdefault(int(index), {})[name] = value
-            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+            self.average = None if self.average is None else flat["average"].to(self.device)
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": {0: part("optimizer.")}})
             torch.set_rng_state(flat["random"])
             epoch, self.steps, self.best_epoch = (int(v) for v in flat["numbers"][:3].tolist())
             self.best_loss = float(flat["numbers"][3])
@@ -222,6 +225,18 @@ class TrainingState:
                 f"This run cannot be resumed, its saved state does not fit: {error}. Train it anew."
             ) from None
         return epoch
+
+
+def flatten(model: nn.Module) -> nn.Parameter:
+    """Makes the parameters views of one flat tensor, and their gradients views of its gradient; returns it."""
+    parameters = list(model.parameters())
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    sizes = [p.numel() for p in parameters]
+    for parameter, values, gradient in zip(parameters, flat.data.split(sizes), flat.grad.split(sizes), strict=True):
+        parameter.data = values.view(parameter.shape)
+        parameter.grad = gradient.view(parameter.shape)
+    return flat
 
 
 def decayed(forecast: Tensor, truth: Tensor) -> Tensor:
