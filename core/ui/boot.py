@@ -4,6 +4,7 @@ On a fresh server Streamlit serves a deep link by running that file of ``pages/`
 ``/`` and so declared the navigation. ``page`` notices and sends the session through ``app.py`` to where it was going.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -96,6 +97,10 @@ def warm_up() -> None:
         import core.models.registry
 
         core.models.registry.architectures()
+        # Streamlit collects garbage after every run of a page. What torch and pandas keep for good, and that will
+        # never be garbage, made that 0.2 s of each rerun; frozen, the collector passes it by.
+        gc.collect()
+        gc.freeze()
 
     timer = threading.Timer(1.5, load)
     timer.daemon = True
