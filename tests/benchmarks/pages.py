@@ -37,7 +37,7 @@ ARM = """asked => {
                         && !document.querySelector('[data-stale="true"]')) {
                     watch.disconnect();
                     done([idle - event.timeStamp, performance.now() - event.timeStamp]);
-                } else setTimeout(look, 4);
+                } else setTimeout(look, 8);
             };
             look();
         }, {capture: true, once: true});
