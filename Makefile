@@ -7,7 +7,8 @@ PORT ?= 8501
 .PHONY: app venv chromium check test screenshots bench clean
 
 app: venv  ## install and open the dashboard on http://localhost:$(PORT)
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	@echo "Scalescope: http://localhost:$(PORT)  (Ctrl-C ends it; trainings go on)"
+	@$(BIN)/streamlit run app.py --server.port $(PORT)
 
 venv: $(VENV)/.installed  ## the virtual environment alone
 

@@ -50,7 +50,9 @@ def jobs() -> Jobs:
     """The queue of training jobs; its own supervisor starts what waits and notices what died."""
     from core.jobs.queue import Jobs
 
-    return Jobs(settings(), store())
+    opened = Jobs(settings(), store())
+    atexit.register(opened.close)  # after the store's, so it ends first
+    return opened
 
 
 def series(dataset_id: str) -> Series:

@@ -3,7 +3,9 @@
 A training with the settings a server has by default runs all the while. Needs ETTh1.
 """
 
+import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import numpy as np
 from playwright.sync_api import Locator, expect, sync_playwright
 
 from core.training.recipes import preset
+from core.training.spec import Spec
 from tests.browser import prepared
 from tests.browser.dashboard import Server, Visitor, chromium, visit
 from tests.browser.screenshots import load
 from tests.browser.steps import state, train
 
 TIMES = 10  # reruns of each kind
+APP = Path(__file__).parents[2] / "app.py"
 
 # The clock starts with the hand's event. "idle": the script has ended; "drawn": what was asked is drawn too.
 # ``line()`` is the first line drawn on the page, ``before`` what it was.
@@ -48,14 +52,72 @@ Row = dict[str, object]
 
 
 def measure() -> list[Row]:
-    """One row per page, and one over all: reruns, median and 95th percentile in ms until idle and until drawn."""
+    """One row per page, and one over all: reruns, median and 95th percentile in ms until idle and until drawn in the
+    browser, and of the server's own part, the script."""
+    rows, scripts = browser(), server()
+    blank: Row = {"script alone: median, ms": "", "script alone: p95, ms": ""}
+    return [row | scripts.get(str(row["page"]), blank) for row in rows]
+
+
+def server() -> dict[str, Row]:
+    """The script's part of a rerun, without a browser: the whole app under AppTest, beside a training worker."""
+    from streamlit.runtime.pages_manager import PagesManager
+    from streamlit.testing.v1 import AppTest
+
+    made = PagesManager.__init__
+
+    def remembers(self, *arguments, **named) -> None:
+        """A server remembers that the navigation was declared; AppTest forgets it before every run."""
+        made(self, *arguments, **named)
+        PagesManager.uses_pages_directory = False
+
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="scalescope-") as temporary:
+        home = Path(temporary)
+        trained = prepared.train(home, load(), preset("quick"))
+        os.environ["SCALESCOPE_HOME"] = str(home / "data")
+        PagesManager.__init__ = remembers  # type: ignore[method-assign]
+        from core.ui import boot, resources
+
+        spec = Spec.model_validate(resources.store().run(trained.run).spec)
+        endless = spec.recipe.model_copy(update={"epochs": 3000, "patience": 1000})
+        series = resources.series(trained.dataset)
+        busy = resources.jobs().submit(spec.model_copy(update={"recipe": endless}), series, "busy")
+        try:
+            boot.warm_up()
+            while not resources.jobs().status(busy).epoch:
+                time.sleep(0.2)
+            for name in ("forecast", "scales", "attention"):
+                at = AppTest.from_file(str(APP), default_timeout=60)
+                at.run()
+                at.switch_page(f"pages/{name}.py")
+                for i in range(3 * TIMES):
+                    at.query_params.update({"dataset": trained.dataset, "run": trained.run, "window": str(100 + i)})
+                    begun = time.perf_counter()
+                    at.run()
+                    if i >= TIMES // 2:
+                        found.setdefault(f"{name.capitalize()}, next window", []).append(time.perf_counter() - begun)
+        finally:
+            resources.jobs().delete(busy, stop=True)
+            resources.jobs().close()
+            resources.store().close()
+            PagesManager.__init__ = made  # type: ignore[method-assign]
+    found["**all**"] = [seconds for values in found.values() for seconds in values]
+    shares = {page: np.percentile(values, [50, 95]) * 1e3 for page, values in found.items()}
+    return {
+        page: {"script alone: median, ms": round(median), "script alone: p95, ms": round(late)}
+        for page, (median, late) in shares.items()
+    }
+
+
+def browser() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="scalescope-") as temporary, sync_playwright() as playwright:
         home = Path(temporary)
         trained = prepared.train(home, load(), preset("quick"))
-        server, browser = Server(home, bounded=False), chromium(playwright)
-        server.start()
+        dashboard, window = Server(home, bounded=False), chromium(playwright)
+        dashboard.start()
         try:
-            with visit(browser, server) as visitor:
+            with visit(window, dashboard) as visitor:
                 visitor.open("train", dataset=trained.dataset)
                 busy = train(visitor, lookback=96, horizon=96, epochs=3000)
                 visitor.chart("Training and validation loss")
@@ -65,9 +127,9 @@ def measure() -> list[Row]:
                 visitor.open("train", run=busy)
                 expect(state(visitor)).to_contain_text("Training")  # it ran all the while
         finally:
-            server.stop()
-            server.end_workers()
-            browser.close()
+            dashboard.stop()
+            dashboard.end_workers()
+            window.close()
     every = [value for values in found.values() for value in values]
     return [row(page, values) for page, values in found.items()] + [row("**all**", every)]
 
