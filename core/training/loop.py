@@ -148,7 +148,7 @@ class TrainingState:
         self.train_loss = float(losses) / max(len(windows), 1)
 
     def step(self, x_BLC: Tensor, y_BHK: Tensor, targets: tuple[int, ...]) -> Tensor:
-        """One step of the optimizer; the loss of this batch before it."""
+        """One step of the optimizer; the MSE of this batch before it, whatever the loss that is minimised."""
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
             forecast = self.model(x_BLC)
         if len(targets) != forecast.shape[-1]:
@@ -165,7 +165,10 @@ class TrainingState:
             # a short memory at first, so that the average is not held back by the random start
             decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
             self.average.lerp_(self.flat.detach(), 1 - decay)
-        return loss.detach()
+        if self.recipe.loss == "mse":
+            return loss.detach()
+        with torch.no_grad():
+            return F.mse_loss(forecast.float(), y_BHK)
 
     def validate(
         self, epoch: int, model: Forecaster, windows: Windows, targets: tuple[int, ...], batch_size: int = 512

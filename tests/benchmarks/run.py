@@ -24,9 +24,9 @@ ABOUT = {
     "pages": (
         "Page reruns while a model trains",
         "ETTh1, while a worker trains CrossScaleNet with a server's default settings. From the click in a real browser "
-        "on the same machine until the script has ended (idle), and until the new charts stand too (drawn); and the server's own part, the script under "
-        "AppTest beside the same training. Browser, server and worker share the cores. Aim for a rerun: median under "
-        "300 ms, p95 under 800 ms.",
+        "on the same machine until the script has ended (idle), and until the new charts stand too (drawn); and the "
+        "server's own part, the script under AppTest beside the same training. Browser, server and worker share the "
+        "cores. Aim for a rerun: median under 300 ms, p95 under 800 ms.",
     ),
 }
 MEASURES = {"steps": steps.measure, "path": path.measure, "pages": pages.measure}

@@ -28,6 +28,17 @@ def test_learns_a_wave_and_tells_what_happened(waves, small_spec):
     assert events[-1].best_epoch == best.epoch
 
 
+@pytest.mark.parametrize("loss", ["mae", "decayed mae", "huber"])
+def test_the_training_loss_is_told_as_mse_whatever_is_minimised(waves, small_spec, loss):
+    """It stands beside the validation MSE on one axis."""
+    told = {}
+    for kind in ("mse", loss):
+        recipe = Recipe(name="test", epochs=1, batch_size=64, learning_rate=1e-7, warmup=0, ema=0, loss=kind)
+        events = list(train(small_spec(waves, recipe=recipe), waves))
+        told[kind] = next(e for e in events if isinstance(e, EpochDone)).train_loss
+    assert told[loss] == pytest.approx(told["mse"], rel=1e-3)
+
+
 def test_the_same_seed_gives_the_same_weights(waves, small_spec):
     one, other, different = (last_weights(train(small_spec(waves, seed=s), waves)) for s in (1, 1, 2))
     assert all(torch.equal(one[k], other[k]) for k in one)
