@@ -179,6 +179,8 @@ def _time_column(source: Source, clocks: list[Clock | None]) -> int | None:
         clock = clocks[i]
         return clock is None or clock.is_index, HINTS.search(source.names[i]) is None, i
 
+    if len(clocks) == 1 and clocks[0] is not None and clocks[0].is_index:
+        return None  # the only column is what there is to forecast, even where its numbers count up
     return min((i for i, clock in enumerate(clocks) if clock is not None), key=rank, default=None)
 
 

@@ -254,6 +254,13 @@ def test_a_column_that_counts_up_is_the_index(read: Callable[..., tuple[Series, 
     assert series.variates == ("a",)
 
 
+def test_the_only_column_is_a_value_even_where_it_counts_up(tmp_path: Path) -> None:
+    """It was taken for the index, which left nothing to forecast."""
+    (tmp_path / "one.csv").write_text("v\n1\n2\n3\n")
+    proposal = sniff(tmp_path / "one.csv", "one.csv")
+    assert (proposal.time_column, proposal.value_columns) == (None, ["v"])
+
+
 def test_wall_clock_times_are_stored_in_utc_with_their_zone(read: Callable[..., tuple[Series, Audit]]) -> None:
     """The last Sunday of March has 23 hours in Berlin, the last of October 25: no hour is lost, none invented."""
     for day in ("2024-03-30", "2024-10-26"):
