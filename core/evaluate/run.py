@@ -182,11 +182,6 @@ class LoadedRun:
             scales=tuple(scaled(scale) for scale in trace.scales),
         )
 
-    def without_scale(self, lookback: np.ndarray, scale: int) -> np.ndarray:
-        """H x C, the forecast with one scale's contribution left out of the head (nothing retrained)."""
-        trace = self.trace(lookback)
-        return (trace.forecast - trace.scales[scale].contribution)[0]
-
     @cached_property
     def season(self) -> int:
         """Steps of one season for the seasonal naive, from the card; 1 where none is known."""

@@ -285,7 +285,7 @@ class CrossScaleAttention(nn.Module):
         self.local_qv, self.local_k = AlongVariates(2, variates), AlongVariates(1, variates)
         pad = linear_maps.padding(grid.points, grid.patch, config.padding)
         stretch = linear_maps.stretching(horizon, grid.points) @ pad
-        mean = linear_maps.patch_means(grid.padded, grid.patch)
+        mean = linear_maps.pooling(grid.padded, grid.patch)
         # series of the scale (l) or of the finest forecast (H) -> padded points, and -> patch means
         for name, matrix in (
             ("own_points", pad),

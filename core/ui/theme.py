@@ -68,7 +68,6 @@ COLORS = {
 }
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'
 SEQUENTIAL = "viridis"  # weights that are never negative
-DIVERGING = ("#2166AC", "#F7F7F5", "#D9730D")  # blue to orange, centred at zero, symmetric limits
 
 
 def appearance() -> str:

@@ -46,8 +46,3 @@ def padding(length: int, patch: int, mode: str) -> Tensor:
     if mode == "replicate":
         matrix[length - 1, length:] = 1.0
     return matrix
-
-
-def patch_means(length: int, patch: int) -> Tensor:
-    """Mean of each patch, ``length`` x (length / patch); ``length`` is a multiple of ``patch``."""
-    return pooling(length, patch)
