@@ -140,10 +140,11 @@ def train(
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty. Choose a new folder for --out, or delete that one.")
-    options = preset_options(preset.value, model) | _object("--config", config)
-    changes = _object("--recipe", recipe)
-    chosen = configure(model, options)
+    changes, own = _object("--recipe", recipe), _object("--config", config)
+    configure(model, own)  # a wrong option is said before a long file is read
     series, _, _ = _read(dataset, time_column, day_first, fill)
+    options = preset_options(preset.value, model, series.name) | own
+    chosen = configure(model, options)
     inputs = _names(variates, series.variates) or series.variates
     try:
         spec = Spec(
@@ -157,7 +158,7 @@ def train(
             variates=inputs,
             targets=_names(targets, series.variates) or inputs,
             split=Split.of(series),
-            recipe=Recipe(**recipe_of(preset.value, model).model_dump() | changes),
+            recipe=Recipe(**recipe_of(preset.value, model, series.name).model_dump() | changes),
             seed=seed,
             device=device.value,
             threads=threads,

@@ -169,7 +169,7 @@ def show_form() -> None:
         )
         with st.expander("Advanced", icon=":material/tune:"):
             st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
-            start, changes = _recipe(preset, model)
+            start, changes = _recipe(preset, model, series.name)
             options |= forms.fields(kind.Config, f"model-{model}-{preset}", skip=kind.scale_fields, start=changes)
             st.markdown("**Recipe**")
             chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
@@ -222,11 +222,11 @@ def show_form() -> None:
         _load(dataset, series)
 
 
-def _recipe(preset: Preset, model: str) -> tuple[Recipe, dict[str, object]]:
+def _recipe(preset: Preset, model: str, dataset: str) -> tuple[Recipe, dict[str, object]]:
     """The preset's recipe, and what it changes in the architecture's options."""
     from core.training import recipes
 
-    return recipes.preset(preset, model), recipes.preset_options(preset, model)
+    return recipes.preset(preset, model, dataset), recipes.preset_options(preset, model, dataset)
 
 
 def _picture(series: Series, model: str, options: dict, lookback: int, variate: str) -> None:

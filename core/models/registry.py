@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import UserError
-from core.models.contract import Forecaster, ModelConfig, Shape
+from core.models.contract import FAMILIES, Forecaster, ModelConfig, Shape
 
 
 @cache
 def architectures() -> dict[str, type[Forecaster]]:
-    """All architectures by name, in alphabetical order."""
+    """All architectures by name: those of the papers, then the baselines, then the statistical ones, by title."""
     import core.models as package
 
     found = {}
@@ -22,7 +22,7 @@ def architectures() -> dict[str, type[Forecaster]]:
             model = getattr(importlib.import_module(f"core.models.{module.name}"), "MODEL", None)
             if model is not None:
                 found[model.name] = model
-    return found
+    return dict(sorted(found.items(), key=lambda item: (FAMILIES.index(item[1].family), item[1].title.lower())))
 
 
 def architecture(name: str) -> type[Forecaster]:

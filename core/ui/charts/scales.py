@@ -63,7 +63,9 @@ def adds_table(lines: dict[str, np.ndarray], lookback: int) -> pd.DataFrame:
 
 def limits_of(trace: Trace, variate: int) -> tuple[float, float]:
     """The range all contributions share, so that rows compare: (lowest, highest), zero included."""
-    values = [part[0, :, variate] for s in trace.scales for part in (s.contribution, s.seasonal, s.trend)]
+    values = [
+        part[0, :, variate] for s in trace.scales for part in (s.contribution, s.seasonal, s.trend) if part is not None
+    ]
     return min(0.0, float(np.min(values))), max(0.0, float(np.max(values)))
 
 
@@ -93,7 +95,7 @@ def scale_picture(
     """
     contribution = scale.contribution[0, :, variate]
     lines = {"adds": contribution}
-    if parts:
+    if parts and scale.seasonal is not None and scale.trend is not None:
         lines |= {"seasonal part": scale.seasonal[0, :, variate], "trend part": scale.trend[0, :, variate]}
     if factor_by_hand is not None:
         lines["what if"] = contribution * factor_by_hand
