@@ -20,11 +20,13 @@ class Scaler:
 
     @classmethod
     def fit(cls, values_TC: Tensor) -> "Scaler":
-        """Population statistics in float64. The result is float32, C each."""
+        """Population statistics of what is not missing (NaN), in float64; a variate all missing has mean 0 and
+        deviation 1. The result is float32, C each."""
         wide = values_TC.double()
-        std = wide.std(0, correction=0)
-        std = torch.where(std > 1e-12 * wide.abs().amax(0).clamp_min(1e-30), std, torch.ones_like(std))
-        return cls(wide.mean(0).float(), std.float())
+        mean = wide.nanmean(0).nan_to_num_()
+        std = (wide - mean).square().nanmean(0).sqrt().nan_to_num_()
+        std = torch.where(std > 1e-12 * wide.abs().nan_to_num().amax(0).clamp_min(1e-30), std, torch.ones_like(std))
+        return cls(mean.float(), std.float())
 
     def scale(self, values: Tensor) -> Tensor:
         return (values - self.mean) / self.std
@@ -41,6 +43,7 @@ class Windows:
     lookback: int
     targets: tuple[int, ...]
     withheld: tuple[int, ...] = ()
+    gaps: bool = False  # whether any value is missing (NaN)
 
     @classmethod
     def of(
@@ -58,7 +61,7 @@ class Windows:
         size = lookback + horizon
         if len(part) < size:
             return cls(values_TC.new_empty(0, values_TC.shape[1], size), lookback, targets, withheld)
-        return cls(part.unfold(0, size, 1), lookback, targets, withheld)
+        return cls(part.unfold(0, size, 1), lookback, targets, withheld, bool(part.isnan().any()))
 
     def __len__(self) -> int:
         return len(self.view_NCT)
@@ -78,12 +81,14 @@ class Windows:
 
 @dataclass(frozen=True)
 class Parts:
-    """Training, validation and test windows on the z-scored scale, on one device."""
+    """Training, validation and test windows on the z-scored scale, on one device. ``values_TC`` is the training part
+    itself, withheld variates included."""
 
     train: Windows
     validation: Windows
     test: Windows
     scaler: Scaler
+    values_TC: Tensor
 
 
 def split_windows(
@@ -105,4 +110,5 @@ def split_windows(
     def part(start: int, stop: int) -> Windows:
         return Windows.of(scaled_TC, lookback, horizon, max(start, 0), stop, targets, withheld)
 
-    return Parts(part(0, train), part(train - lookback, validation), part(validation - lookback, test), scaler)
+    validating, testing = part(train - lookback, validation), part(validation - lookback, test)
+    return Parts(part(0, train), validating, testing, scaler, scaled_TC[:train])

@@ -25,6 +25,7 @@ Attention = Literal["learned", "uniform", "permuted"]
 # ``statistical``: fitted in closed form or by a statistics library, not by gradient steps.
 Family = Literal["paper", "baseline", "statistical"]
 FAMILIES: tuple[Family, ...] = ("paper", "baseline", "statistical")
+Stage = Literal["pretraining", "forecasting"]
 
 
 class ModelConfig(BaseModel):
@@ -167,16 +168,19 @@ class Forecaster(nn.Module, ABC):
         """The forecast and what else the loss holds (a scalar to add), or None."""
         return self(x_BLC), None
 
+    def begin(self, stage: Stage) -> None:
+        """Called before each stage of training; sets ``requires_grad`` of what learns in it. All does, as it comes."""
+
     def pretraining_loss(self, x_BLC: Tensor) -> Tensor:
         """What is minimised before forecasting is learnt; only for models that declare ``pretrains``."""
-        raise NotImplementedError
+        raise TypeError(f"{self.title} has nothing to pretrain")
 
     def fit(self, values_TC: Tensor, targets: tuple[int, ...]) -> None:
         """Estimates the model from the z-scored training part; only for models that declare ``fitted``.
 
         Raises UserError where the series is too short or cannot be estimated, in words.
         """
-        raise NotImplementedError
+        raise TypeError(f"{self.title} learns by gradient steps")
 
     @classmethod
     def from_public(cls, options: dict[str, Any], public: dict[str, Tensor]) -> "Forecaster":

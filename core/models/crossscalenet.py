@@ -452,12 +452,8 @@ class CrossScaleNet(Forecaster):
 
     @classmethod
     def diagram(cls, config: ModelConfig, shape: Shape) -> Diagram:
-        L, H, C, geometry = (
-            shape.lookback,
-            shape.horizon,
-            shape.variates,
-            grids_of(cast(Config, config), shape.lookback),
-        )
+        config = cast(Config, config)
+        L, H, C = shape.lookback, shape.horizon, shape.variates
         keys = {"self": "self", "patch-self": "self", "shared": "forecast", "dual": "forecast and seasonal part"}
         boxes = [Box("in", "Window", dims("B", L, C), "data"), Box("revin", "RevIN, position code", dims("B", L, C))]
         arrows = [Arrow("in", "revin")]

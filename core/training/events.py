@@ -37,7 +37,8 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Inside an epoch, a few times a second. ``loss`` is the mean training loss so far in this epoch."""
+    """Inside an epoch, a few times a second. ``loss`` is the mean training loss so far in this epoch; ``stage`` is
+    "pretraining" where forecasting is not learnt yet."""
 
     kind: ClassVar[str] = "progress"
     epoch: int
@@ -45,6 +46,18 @@ class Progress(Event):
     batches: int
     loss: float
     windows_per_second: float
+    stage: str = "forecasting"
+
+
+@dataclass(frozen=True)
+class Pretrained(Event):
+    """One epoch of pretraining is over; ``loss`` is what it minimised, not to be compared with an MSE."""
+
+    kind: ClassVar[str] = "pretrained"
+    epoch: int
+    epochs: int
+    loss: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ class Failed(Event):
     log: str = ""
 
 
-KINDS = {c.kind: c for c in (Started, Progress, EpochDone, Checkpointed, Finished, Cancelled, Failed)}
+KINDS = {c.kind: c for c in (Started, Progress, Pretrained, EpochDone, Checkpointed, Finished, Cancelled, Failed)}
 
 
 def from_json(line: str) -> Event:

@@ -7,6 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data.series import Series
-from core.data.windows import Windows, split_windows
+from core.data.windows import Parts, Windows, split_windows
 from core.errors import UserError
-from core.models.contract import Forecaster, Shape
+from core.models.contract import Forecaster, Shape, Stage
 from core.models.registry import build
 from core.training.device import resolve_device, resolve_threads
-from core.training.events import Checkpointed, EpochDone, Event, Finished, Progress, Started
+from core.training.events import Checkpointed, EpochDone, Event, Finished, Pretrained, Progress, Started
 from core.training.spec import Recipe, Spec
 
 TICK = 0.2  # seconds between two Progress events: what a cancel waits at most, beside one step
@@ -47,6 +48,10 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
         series, spec.columns, spec.target_index, borders, spec.lookback, spec.horizon, device, spec.withheld
     )
     model = make_model(spec).to(device)
+    if model.capabilities.fitted:
+        yield from fit(spec, model, parts, device, threads)
+        return
+    pretrains = model.capabilities.pretrains and recipe.pretrain_epochs > 0
     state = TrainingState(model, recipe, len(parts.train), device)
     first_epoch = state.load(resume) if resume else 0
     yield Started(
@@ -61,6 +66,9 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
         first_epoch,
     )
 
+    if pretrains and not resume:
+        yield from pretrain(model, recipe, parts.train, device)
+        state = TrainingState(model, recipe, len(parts.train), device)
     begun, epoch, stopped_early = time.time(), first_epoch, False
     for epoch in range(first_epoch + 1, recipe.epochs + 1):
         epoch_begun = time.time()
@@ -100,15 +108,84 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
     yield Finished(time.time(), epoch, state.best_epoch, time.time() - begun, stopped_early)
 
 
+def pretrain(model: Forecaster, recipe: Recipe, windows: Windows, device: str) -> Iterator[Event]:
+    """The stage before forecasting: ``pretraining_loss`` over the training windows, with an optimizer of its own.
+
+    Not part of a resume: a training that was interrupted here begins anew.
+    """
+    stage = recipe.model_copy(update={"epochs": recipe.pretrain_epochs, "ema": 0})
+    state = TrainingState(model, stage, len(windows), device, "pretraining")
+    for epoch in range(1, stage.epochs + 1):
+        begun = time.time()
+        yield from state.run_epoch(epoch, windows, ())
+        if not math.isfinite(state.train_loss):
+            raise UserError(
+                f"The loss became infinite in pretraining epoch {epoch}. Lower the learning rate (now "
+                f"{recipe.learning_rate:g}), or turn gradient clipping on."
+            )
+        yield Pretrained(time.time(), epoch, stage.epochs, state.train_loss, time.time() - begun)
+
+
+def fit(spec: Spec, model: Forecaster, parts: Parts, device: str, threads: int) -> Iterator[Event]:
+    """Estimates a model that does not learn by gradient steps: one epoch, told like any other."""
+    yield Started(time.time(), 0, 1, 1, len(parts.train), len(parts.validation), device, threads)
+    begun = time.time()
+    model.eval().fit(parts.values_TC, spec.target_index)
+    parameters = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    losses = []
+    for window in (parts.train, parts.validation):
+        judge = Judge(model, window, spec.target_index)
+        # the training windows are many and say little here: as many as there are to validate
+        yield from judge.run(Progress(time.time(), 1, 1, 1, math.nan, 0.0), most=max(len(parts.validation), 1))
+        losses.append(judge.mse)
+    seconds = time.time() - begun
+    rate = len(parts.train) / max(seconds, 1e-9)
+    shown = example(model, parts.validation, spec)
+    yield EpochDone(time.time(), 1, 1, losses[0], losses[1], True, seconds, 0.0, rate, 0.0, [], shown)
+    yield Checkpointed(time.time(), 1, losses[1], parameters, None)
+    yield Finished(time.time(), 1, 1, seconds, False)
+
+
+class Judge:
+    """MSE of a model over windows, steps and targets that are not missing; ``mse`` once ``run`` has ended."""
+
+    def __init__(self, model: Forecaster, windows: Windows, targets: tuple[int, ...]) -> None:
+        self.model, self.windows, self.targets, self.mse = model, windows, list(targets), math.nan
+
+    def run(self, tick: Progress, batch_size: int = 512, most: int | None = None) -> Iterator[Progress]:
+        """Ticks, so that a cancel need not wait for its end. ``most``: evenly spaced windows at most."""
+        total, seen, ticked, count = 0.0, 0, time.time(), len(self.windows)
+        index = torch.arange(count)
+        if most is not None and most < count:
+            index = torch.linspace(0, count - 1, most).round().long()
+        for part in index.to(self.windows.view_NCT.device).split(batch_size):
+            with torch.no_grad():
+                x_BLC, y_BHK = self.windows.batch(part)
+                errors = (self.model(x_BLC)[..., self.targets].float() - y_BHK).square()
+                if self.windows.gaps:
+                    known = y_BHK.isfinite()
+                    errors, seen = torch.where(known, errors, 0.0), seen + int(known.sum())
+                else:
+                    seen += errors.numel()
+            total += float(errors.double().sum())
+            if time.time() - ticked >= TICK:
+                ticked = time.time()
+                yield replace(tick, time=ticked)
+        self.mse = total / max(seen, 1)
+
+
 class TrainingState:
     """Model, optimizer, schedule, averaged weights and random numbers: everything a resume needs.
 
-    All parameters are views of one flat tensor, their gradients of another, so that clipping, the optimizer and the
-    averaging are a few operations a step instead of a few for each of dozens of small tensors.
+    All parameters that learn are views of one flat tensor, their gradients of another, so that clipping, the optimizer
+    and the averaging are a few operations a step instead of a few for each of dozens of small tensors.
     """
 
-    def __init__(self, model: Forecaster, recipe: Recipe, windows: int, device: str) -> None:
-        self.model, self.recipe, self.device = model, recipe, device
+    def __init__(
+        self, model: Forecaster, recipe: Recipe, windows: int, device: str, stage: Stage = "forecasting"
+    ) -> None:
+        self.model, self.recipe, self.device, self.stage = model, recipe, device, stage
+        model.begin(stage)
         self.batches = math.ceil(windows / recipe.batch_size)
         fused: Any = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         decay = {"weight_decay": recipe.weight_decay} if recipe.optimizer == "adamw" else {}
@@ -140,20 +217,34 @@ class TrainingState:
         begun = ticked = time.time()
         for batch in range(self.batches):
             index = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
-            losses += self.step(*windows.batch(index), targets) * len(index)
+            losses += self.step(*windows.batch(index), targets, windows.gaps) * len(index)
             now = time.time()
             if now - ticked >= TICK:
                 ticked, seen = now, min((batch + 1) * self.recipe.batch_size, len(windows))
-                yield Progress(now, epoch, batch + 1, self.batches, float(losses) / seen, seen / (now - begun))
+                rate = seen / (now - begun)
+                yield Progress(now, epoch, batch + 1, self.batches, float(losses) / seen, rate, self.stage)
         self.train_loss = float(losses) / max(len(windows), 1)
 
-    def step(self, x_BLC: Tensor, y_BHK: Tensor, targets: tuple[int, ...]) -> Tensor:
-        """One step of the optimizer; the MSE of this batch before it, whatever the loss that is minimised."""
+    def step(self, x_BLC: Tensor, y_BHK: Tensor, targets: tuple[int, ...], gaps: bool = False) -> Tensor:
+        """One step of the optimizer; the MSE of this batch before it, whatever the loss that is minimised (in
+        pretraining that loss itself). With ``gaps`` the truth may hold NaN, which counts nowhere."""
+        forecast = extra = None
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
-            forecast = self.model(x_BLC)
-        if len(targets) != forecast.shape[-1]:
-            forecast = forecast[..., list(targets)]
-        loss = LOSSES[self.recipe.loss](forecast.float(), y_BHK)
+            if self.stage == "pretraining":
+                loss = self.model.pretraining_loss(x_BLC)
+            else:
+                forecast, extra = self.model.training_forward(x_BLC)
+        if forecast is not None:
+            if len(targets) != forecast.shape[-1]:
+                forecast = forecast[..., list(targets)]
+            forecast, share = forecast.float(), 1.0
+            if gaps:
+                seen = y_BHK.isfinite()
+                forecast, y_BHK = torch.where(seen, forecast, 0.0), torch.where(seen, y_BHK, 0.0)
+                share = seen.float().mean().clamp_min(1e-9)
+            loss = plain = LOSSES[self.recipe.loss](forecast, y_BHK) / share
+            if extra is not None:
+                loss = loss + extra
         self.flat.grad.zero_()  # type: ignore[union-attr] - set by flatten, never taken away
         loss.backward()
         if self.recipe.clip:
@@ -165,25 +256,20 @@ class TrainingState:
             # a short memory at first, so that the average is not held back by the random start
             decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
             self.average.lerp_(self.flat.detach(), 1 - decay)
-        if self.recipe.loss == "mse":
+        if forecast is None:
             return loss.detach()
+        if self.recipe.loss == "mse":
+            return plain.detach()
         with torch.no_grad():
-            return F.mse_loss(forecast.float(), y_BHK)
+            return F.mse_loss(forecast, y_BHK) / share
 
     def validate(
         self, epoch: int, model: Forecaster, windows: Windows, targets: tuple[int, ...], batch_size: int = 512
     ) -> Generator[Progress, None, float]:
-        """MSE over all windows, steps and targets; ticks, so that a cancel need not wait for its end."""
-        total, begun = 0.0, time.time()
-        for start in range(0, len(windows), batch_size):
-            with torch.no_grad():
-                x_BLC, y_BHK = windows.batch(slice(start, start + batch_size))
-                errors = (model(x_BLC)[..., list(targets)].float() - y_BHK).square().mean(dim=(1, 2))
-            total += float(errors.double().sum())
-            if time.time() - begun >= TICK:
-                begun = time.time()
-                yield Progress(begun, epoch, self.batches, self.batches, self.train_loss, 0.0)
-        return total / max(len(windows), 1)
+        """MSE over all windows, steps and targets."""
+        judge = Judge(model, windows, targets)
+        yield from judge.run(Progress(0.0, epoch, self.batches, self.batches, self.train_loss, 0.0), batch_size)
+        return judge.mse
 
     def averaged_model(self) -> Forecaster:
         """The model that is judged and kept: the averaged weights where the recipe averages."""
@@ -192,7 +278,7 @@ class TrainingState:
         if self._evaluated is None:
             self._evaluated = copy.deepcopy(self.model).eval()  # a new model would draw random numbers
         self._evaluated.load_state_dict(self.model.state_dict())
-        mine = list(self._evaluated.parameters())
+        mine = [p for p in self._evaluated.parameters() if p.requires_grad]
         with torch.no_grad():
             for parameter, averaged in zip(mine, self.average.split([p.numel() for p in mine]), strict=True):
                 parameter.copy_(averaged.view_as(parameter))
@@ -231,8 +317,8 @@ class TrainingState:
 
 
 def flatten(model: nn.Module) -> nn.Parameter:
-    """Makes the parameters views of one flat tensor, and their gradients views of its gradient; returns it."""
-    parameters = list(model.parameters())
+    """Makes the parameters that learn views of one flat tensor, and their gradients views of its gradient."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
     flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
     flat.grad = torch.zeros_like(flat)
     sizes = [p.numel() for p in parameters]

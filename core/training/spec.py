@@ -80,6 +80,13 @@ class Recipe(Frozen):
     )
     clip: float = Field(default=1.0, ge=0, title="Gradient clipping", description="Largest gradient norm; 0 is off.")
     loss: Literal["mse", "mae", "decayed mae", "huber"] = Field(default="mse", title="Loss")
+    pretrain_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        title="Pretraining epochs",
+        description="Before forecasting is learnt; only for architectures that pretrain (ScaleFusion).",
+    )
 
 
 class Spec(Frozen):
@@ -140,12 +147,18 @@ class Spec(Frozen):
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
         used = series.select(self.columns)
         bad = ~np.isfinite(used.values[: self.split.test])
-        if bad.any():
+        if bad.any() and not (self._takes_missing() and not np.isinf(used.values[: self.split.test]).any()):
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise UserError(
                 f"{used.variates[column]!r} has {int(bad[:, column].sum()):,} missing or infinite values, the first in "
-                f"row {row + 1:,}. Fill them on the Data page, or leave that variate out."
+                f"row {row + 1:,}. Fill them on the Data page, leave that variate out, or choose an architecture that "
+                "takes missing steps."
             )
+
+    def _takes_missing(self) -> bool:
+        from core.models.registry import architecture  # imports torch, so only where something is missing
+
+        return architecture(self.model).capabilities.missing_values
 
 
 def _nearest(rows: int, lookback: int, horizon: int) -> str:
