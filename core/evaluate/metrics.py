@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from core.data.series import Series
 from core.evaluate.run import LoadedRun
 
@@ -13,10 +15,10 @@ def metrics(run: LoadedRun, series: Series) -> dict[str, Any]:
     """
     errors = run.errors(series)
     return {
-        "mse": float(errors.mse.mean()),
-        "mae": float(errors.mae.mean()),
-        "mse_original": float(errors.mse_original_by_variate.mean()),
-        "mae_original": float(errors.mae_original_by_variate.mean()),
+        "mse": float(np.nanmean(errors.mse)),
+        "mae": float(np.nanmean(errors.mae)),
+        "mse_original": float(np.nanmean(errors.mse_original_by_variate)),
+        "mae_original": float(np.nanmean(errors.mae_original_by_variate)),
         "naive_mse": errors.naive_mse,
         "naive_mae": errors.naive_mae,
         "season": run.season,

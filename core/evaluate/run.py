@@ -5,6 +5,7 @@ Shape suffixes: L look-back, H horizon, C variates of the model, K targets, N te
 """
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -44,7 +45,8 @@ class WindowErrors:
     """Errors of all test windows on the z-scored scale, and the same in the data's units over all of them.
 
     ``mse`` and ``mae`` per window (N,), ``mse_by_step`` (H,), ``mse_by_variate`` (K,); ``*_original`` in data units;
-    ``naive_*`` the seasonal naive's on the same windows.
+    ``naive_*`` the seasonal naive's on the same windows. What is missing of the truth counts nowhere; a window of which
+    nothing is known has NaN.
     """
 
     mse: np.ndarray
@@ -139,7 +141,7 @@ class LoadedRun:
         own = self.columns(series)
         start = len(series) - L if index == count else self._first(series) + index
         lookback = own.values[start : start + L]
-        if not np.isfinite(lookback).all():
+        if not np.isfinite(lookback).all() and not self.model.capabilities.missing_values:
             raise UserError(
                 f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them."
             )
@@ -172,7 +174,7 @@ class LoadedRun:
         mean, std = self.scaler.mean.numpy(), self.scaler.std.numpy()
 
         def scaled(scale: ScaleOutput) -> ScaleOutput:
-            parts = {k: getattr(scale, k) * std for k in ("contribution", "seasonal", "trend")}
+            parts = {k: v * std for k in ("contribution", "seasonal", "trend") if (v := getattr(scale, k)) is not None}
             return replace(scale, seen=scale.seen * std + mean, **parts)
 
         return replace(
@@ -213,41 +215,49 @@ class LoadedRun:
             raise UserError(f"{series.name} has no test window for this model: it needs more rows after the split.")
         season = min(self.season, self.spec.lookback)
         repeat = torch.arange(self.spec.horizon) % season
-        mse, mae, by_step, by_variate, mae_by_variate, naive = (
-            [],
-            [],
-            0.0,
-            0.0,
-            0.0,
-            torch.zeros(2, dtype=torch.float64),
-        )
+        mse, mae, step, variate, naive = [], [], Mean(), Mean(), Mean()
         for first in range(0, len(windows), batch_size):
             x_BLC, y_BHK = windows.batch(slice(first, first + batch_size))
-            error = self.model(x_BLC)[..., targets].double() - y_BHK
+            # a forecast that is not a number is infinitely wrong; only the truth may be missing
+            error_BHK = self.model(x_BLC)[..., targets].double().nan_to_num_(math.inf) - y_BHK
             # the seasonal naive may see the history of a withheld target: it is the yardstick, not the model
             history = windows.view_NCT[
                 first : first + batch_size, targets, self.spec.lookback - season : self.spec.lookback
             ]
-            wrong = history.transpose(1, 2)[:, repeat].double() - y_BHK
-            mse.append(error.square().mean((1, 2)))
-            mae.append(error.abs().mean((1, 2)))
-            by_step = by_step + error.square().mean(2).sum(0)
-            by_variate = by_variate + error.square().mean(1).sum(0)
-            mae_by_variate = mae_by_variate + error.abs().mean(1).sum(0)
-            naive += torch.stack([wrong.square().mean((1, 2)).sum(), wrong.abs().mean((1, 2)).sum()])
-        count, std = len(windows), self.scaler.std[targets].double()
-        step, variate, absolute = (torch.as_tensor(v) / count for v in (by_step, by_variate, mae_by_variate))
+            wrong_BHK = history.transpose(1, 2)[:, repeat].double() - y_BHK
+            both_BHK2 = torch.stack([error_BHK.square(), error_BHK.abs()], dim=-1)
+            mse.append(error_BHK.square().nanmean((1, 2)))
+            mae.append(error_BHK.abs().nanmean((1, 2)))
+            step.add(both_BHK2, (0, 2))
+            variate.add(both_BHK2, (0, 1))
+            naive.add(torch.stack([wrong_BHK.square(), wrong_BHK.abs()], dim=-1), (0, 1, 2))
+        std = self.scaler.std[targets].double()
+        variate_mse, variate_mae = variate.value.unbind(-1)
         return WindowErrors(
             torch.cat(mse).numpy(),
             torch.cat(mae).numpy(),
-            step.numpy(),
-            variate.numpy(),
-            absolute.numpy(),
-            (variate * std**2).numpy(),
-            (absolute * std).numpy(),
-            float(naive[0] / count),
-            float(naive[1] / count),
+            step.value[:, 0].numpy(),
+            variate_mse.numpy(),
+            variate_mae.numpy(),
+            (variate_mse * std**2).numpy(),
+            (variate_mae * std).numpy(),
+            *naive.value.tolist(),
         )
+
+
+class Mean:
+    """A mean over batches of what is not missing (NaN); NaN where nothing is known."""
+
+    def __init__(self) -> None:
+        self.total, self.count = torch.zeros(()), torch.zeros(())
+
+    def add(self, values: Tensor, over: tuple[int, ...]) -> None:
+        self.total = self.total + values.nansum(over)
+        self.count = self.count + values.isfinite().sum(over)
+
+    @property
+    def value(self) -> Tensor:
+        return self.total.double() / self.count
 
 
 def first_line(error: Exception) -> str:

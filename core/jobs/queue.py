@@ -40,6 +40,7 @@ ID = re.compile(r"\d{8}-\d{9}-[0-9a-f]{6}")
 class JobStatus:
     """How one job stands. Counts are 0 and losses None before the first epoch; ``position`` is 1 for the next to start
     and 0 outside the queue. ``loss`` is of the running epoch, ``validation_loss`` the best so far (both z-scored).
+    While ``stage`` is "pretraining", epochs and loss are those of that stage. ``fitted``: it has no batches and curves.
     ``sentence`` is for the person; it may quote names from an upload."""
 
     id: str
@@ -57,6 +58,8 @@ class JobStatus:
     windows_per_second: float | None = None
     eta_seconds: float | None = None
     device: str = ""
+    stage: str = "forecasting"
+    fitted: bool = False
 
     @property
     def active(self) -> bool:
@@ -349,6 +352,8 @@ class Jobs:
             position = next((n for n, other in enumerate(self._queue(), 1) if other == job), 0)
         if progress is not None and done is not None and progress.epoch <= done.epoch:
             progress = None  # left over from an epoch that is done
+        stage = progress.stage if progress and state == "running" else "forecasting"
+        recipe = job.spec().recipe
         return JobStatus(
             id=job.id,
             name=name,
@@ -357,7 +362,7 @@ class Jobs:
             sentence=_sentence(job, state, position, done, begun),
             position=position,
             epoch=progress.epoch if progress else done.epoch if done else 0,
-            epochs=begun.epochs if begun else job.spec().recipe.epochs,
+            epochs=recipe.pretrain_epochs if stage == "pretraining" else begun.epochs if begun else recipe.epochs,
             batch=progress.batch if progress else 0,
             batches=begun.batches if begun else 0,
             loss=progress.loss if progress else done.train_loss if done else None,
@@ -365,6 +370,8 @@ class Jobs:
             windows_per_second=(progress or done).windows_per_second if progress or done else None,  # type: ignore[union-attr]
             eta_seconds=max(done.eta_seconds - (time.time() - done.time), 0.0) if done and state == "running" else None,
             device=begun.device if begun else "",
+            stage=stage,
+            fitted=begun is not None and not begun.batches,
         )
 
 
@@ -390,11 +397,15 @@ def _sentence(job: JobDirectory, state: State, position: int, done: EpochDone | 
             return "Starting."
         case "running" if job.scoring():
             return "Trained; scoring the model on all test windows."
+        case "running" if begun is not None and not begun.batches:
+            return "Fitting."
         case "running":
             return f"Epoch {done.epoch if done else 0} of {begun.epochs if begun else 0} is done."
+        case "finished" if isinstance(last, Finished) and begun is not None and not begun.batches:
+            return f"Fitted in {last.seconds:.1f} s."
         case "finished" if isinstance(last, Finished):
             early = ", stopped early since the validation loss no longer fell" if last.stopped_early else ""
-            return f"Finished after {last.epochs_run} epochs{early}. {model}"
+            return f"Finished after {last.epochs_run} epoch{'s' * (last.epochs_run != 1)}{early}. {model}"
         case "failed" if isinstance(last, Failed):
             return last.sentence
         case "interrupted":

@@ -17,7 +17,7 @@ STEPS = 3
 @dataclass(frozen=True)
 class Estimate:
     """``memory_mb`` is that of weights, optimizer, data and one step's activations; ``seconds`` of all epochs, early
-    stopping aside. Both are rough: the machine does other things too."""
+    stopping aside. Both are rough: the machine does other things too. Times are NaN for a model that is fitted."""
 
     parameters: int
     memory_mb: float
@@ -33,6 +33,9 @@ def estimate(spec: Spec, rows: int) -> Estimate:
     """
     model, device = make_model(spec), resolve_device(spec.device)
     parameters = sum(p.numel() for p in model.parameters())
+    if model.capabilities.fitted:
+        size = sum(v.numel() for v in model.state_dict().values())
+        return Estimate(size, 4 * (size + rows * len(spec.columns) * 2) / 2**20, math.nan, math.nan, 0)
     windows = max(min(spec.split.train, rows) - spec.lookback - spec.horizon + 1, 1)
     steps = math.ceil(windows / spec.recipe.batch_size)
     batch = min(spec.recipe.batch_size, windows)
@@ -44,7 +47,8 @@ def estimate(spec: Spec, rows: int) -> Estimate:
         torch.set_num_threads(before)
     # one evaluation of a window costs about a third of its training step
     validation = (spec.split.validation - spec.split.train) / 3
-    total = seconds * steps * (1 + validation / windows) * spec.recipe.epochs
+    pretraining = spec.recipe.pretrain_epochs if model.capabilities.pretrains else 0
+    total = seconds * steps * ((1 + validation / windows) * spec.recipe.epochs + pretraining)
     fixed = 4 * (parameters * 6 + rows * len(spec.columns) * 2)
     return Estimate(parameters, (fixed + saved) / 2**20, total, seconds, steps)
 
@@ -64,9 +68,14 @@ def time_steps(model: Forecaster, batch: int, spec: Spec) -> tuple[float, int]:
         begun = time.perf_counter()
         if step == 0:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                loss = model(x_BLC).square().mean()
+                loss = loss_of(model, x_BLC)
         else:
-            loss = model(x_BLC).square().mean()
+            loss = loss_of(model, x_BLC)
         loss.backward()
         fastest = min(fastest, time.perf_counter() - begun)
     return fastest, kept
+
+
+def loss_of(model: Forecaster, x_BLC: torch.Tensor) -> torch.Tensor:
+    forecast, extra = model.training_forward(x_BLC)
+    return forecast.square().mean() if extra is None else forecast.square().mean() + extra

@@ -22,7 +22,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """Training is set up. Counts are per epoch; ``resumed_from`` is the last finished epoch of an earlier attempt."""
+    """Training is set up. Counts are per epoch; ``resumed_from`` is the last finished epoch of an earlier attempt.
+    ``batches`` is 0 for a model that is fitted, not trained step by step."""
 
     kind: ClassVar[str] = "started"
     parameters: int

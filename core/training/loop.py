@@ -128,7 +128,8 @@ def pretrain(model: Forecaster, recipe: Recipe, windows: Windows, device: str) -
 
 def fit(spec: Spec, model: Forecaster, parts: Parts, device: str, threads: int) -> Iterator[Event]:
     """Estimates a model that does not learn by gradient steps: one epoch, told like any other."""
-    yield Started(time.time(), 0, 1, 1, len(parts.train), len(parts.validation), device, threads)
+    size = sum(v.numel() for v in model.state_dict().values())
+    yield Started(time.time(), size, 1, 0, len(parts.train), len(parts.validation), device, threads)
     begun = time.time()
     model.eval().fit(parts.values_TC, spec.target_index)
     parameters = {k: v.detach().clone() for k, v in model.state_dict().items()}

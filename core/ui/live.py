@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.training.events import EpochDone, Finished
+from core.training.events import EpochDone, Finished, Pretrained
 from core.ui import resources, state, theme, widgets
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def progress(job: JobStatus) -> float:
 
 def _now(job: JobStatus) -> tuple[float, float] | None:
     """Where the running epoch stands: epochs done with its part of one, and its mean training loss so far."""
-    if not job.active or job.loss is None or not job.batch:
+    if not job.active or job.loss is None or not job.batch or job.stage == "pretraining":
         return None
     return progress(job) * job.epochs, job.loss
 
@@ -64,6 +64,10 @@ def _standing(job: JobStatus) -> str:
         return f"number {job.position} in the queue"
     if not job.epoch:
         return "starting"
+    if job.fitted:
+        return "fitting"
+    if job.stage == "pretraining":
+        return f"pretraining, epoch {job.epoch} of {job.epochs}"
     left = widgets.duration(job.eta_seconds)
     return f"epoch {job.epoch} of {job.epochs}" + (f" · {left} left" if left else "")
 
@@ -85,22 +89,25 @@ def _view(run_id: str, known: str) -> None:
     charts, numbers = st.columns([3, 1], gap="large")
     with charts:
         if not epochs:
-            widgets.note("The curves begin with the first epoch." if job.active else "No epoch was finished.")
+            first = "" if job.stage == "forecasting" else ", after pretraining"
+            widgets.note(f"The curves begin with the first epoch{first}." if job.active else "No epoch was finished.")
             if job.active:
                 st.skeleton(height=230)
         else:
-            best = min(epochs, key=lambda e: e.validation_loss)
-            st.markdown(f"**Loss per epoch** · best {widgets.figures(best.validation_loss)} in epoch {best.epoch}")
-            st.altair_chart(
-                training.loss_chart(epochs, job.epochs, c, _now(job)),
-                key="loss",
-                alt=f"Training and validation loss over {len(epochs)} epochs; best validation loss "
-                f"{best.validation_loss:.3f} in epoch {best.epoch}",
-            )
+            if not job.fitted:
+                best = min(epochs, key=lambda e: e.validation_loss)
+                st.markdown(f"**Loss per epoch** · best {widgets.figures(best.validation_loss)} in epoch {best.epoch}")
+                st.altair_chart(
+                    training.loss_chart(epochs, job.epochs, c, _now(job)),
+                    key="loss",
+                    alt=f"Training and validation loss over {len(epochs)} epochs; best validation loss "
+                    f"{best.validation_loss:.3f} in epoch {best.epoch}",
+                )
             window, weights = st.columns(2, gap="medium")
             with window:
                 example = epochs[-1].example
-                about = widgets.plain(example.get("target", "")) + f", epoch {epochs[-1].epoch}"
+                about = widgets.plain(example.get("target", ""))
+                about += "" if job.fitted else f", epoch {epochs[-1].epoch}"
                 about += "" if any(example.get("lookback", [])) else ", its history withheld"
                 st.markdown(f"**One validation window** · {about}")
                 st.altair_chart(
@@ -125,6 +132,12 @@ def _view(run_id: str, known: str) -> None:
             st.metric("Training loss, now" if job.active else "Training loss, last", widgets.figures(job.loss))
             if job.windows_per_second:
                 st.metric("Windows per second", widgets.figures(job.windows_per_second))
+            if before := [e for e in events if isinstance(e, Pretrained)]:
+                st.metric(
+                    "Pretraining loss, last",
+                    widgets.figures(before[-1].loss),
+                    help=f"After {before[-1].epoch} epochs. Not an MSE of forecasts: what the encoder alone minimised.",
+                )
             finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
             if finished:
                 st.metric("Time", widgets.duration(finished.seconds))
