@@ -1,8 +1,9 @@
 """Saliency that follows from a model's own attention: the published map and our corrected one (models.md, item 7).
 
-Plain numpy over a Trace. Gradient and perturbation methods are other files.
+``readings`` gives all that an architecture declares; the roll-out lives in ``rollout.py``. Plain numpy over a Trace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,20 @@ class SaliencyMap:
     @property
     def values(self) -> np.ndarray:
         return self.values_batch[0]
+
+
+def readings(trace: Trace, kinds: Sequence[str], lookback: int, variate: int) -> list[SaliencyMap]:
+    """What ``Capabilities.saliency`` declares, of one variate; empty where this configuration has no map over time."""
+    from core.explain.rollout import rollout
+
+    if not any(m.over_time for m in trace.maps):
+        return []
+    known = {
+        "published": lambda: published(trace),
+        "corrected": lambda: corrected(trace),
+        "rollout": lambda: rollout(trace, lookback, variate),
+    }
+    return [known[kind]() for kind in kinds]
 
 
 def shares(trace: Trace) -> np.ndarray:
