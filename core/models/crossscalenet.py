@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -33,6 +32,7 @@ from core.models.contract import (
 )
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
+from core.models.layers.dropout import keep_mask
 from core.models.layers.normalisation import RevIN
 from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace, array, time_axis
 
@@ -149,16 +149,6 @@ class EncoderPair(nn.Module):
         if self.training and self.head_dropout:
             r_SNl = r_SNl * keep_mask(tuple(r_SNl.shape), self.head_dropout, r_SNl)
         return r_SNl
-
-
-def keep_mask(shape: tuple[int, ...], dropout: float, like: Tensor) -> Tensor:
-    """Dropout as a factor: 0, or 1 / (share kept). One random byte decides a value on the CPU, where drawing a float
-    for each costs more than the layer it regularises; the rate is then a multiple of 1/256."""
-    if like.device.type != "cpu":
-        return F.dropout(torch.ones(shape, device=like.device, dtype=like.dtype), dropout)
-    count, cut = math.prod(shape), max(1, round(dropout * 256))
-    draws = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:count]
-    return (draws >= cut).view(shape).to(like.dtype).mul_(256 / (256 - cut))
 
 
 def representation(
