@@ -169,6 +169,19 @@ def show(picture: Picture, key: str, **options: Any) -> Any:
     return st.vega_lite_chart(spec=spec, theme=None, width="stretch", key=key, alt=picture.takeaway, **options)
 
 
+def elsewhere(scales: bool = False, attention: bool = False) -> None:
+    """Where to go on from a view that does not exist for this model."""
+    query = state.params()
+    with st.container(horizontal=True):
+        st.page_link("pages/forecast.py", label="Its forecast", icon=":material/show_chart:", query_params=query)
+        if scales:
+            st.page_link(
+                "pages/scales.py", label="Its scales", icon=":material/stacked_line_chart:", query_params=query
+            )
+        if attention:
+            st.page_link("pages/attention.py", label="Its attention", icon=":material/grid_on:", query_params=query)
+
+
 def _small(picture: Picture) -> bool:
     return sum(len(table) for table in picture.tables.values()) < 4000
 

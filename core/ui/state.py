@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-NAMES = ("dataset", "run", "window", "variate", "scale", "step")
+NAMES = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step")
 BELONGS = {"dataset": NAMES[1:], "run": NAMES[2:]}  # a new dataset or run forgets what was chosen within the old one
 _KEPT = "chosen"
 

@@ -1,7 +1,7 @@
 """The Attention picture: series with forecast, saliency strips and one attention map, stacked on one time axis.
 
-Tables are made here from any window, any list of saliency maps and any attention map over time; the chart takes only
-tables. Nothing here computes a saliency (that is ``core.explain``) and nothing speaks to Streamlit.
+Tables are made here from any window and any list of saliency maps, those of the map in ``cells.py``; the chart takes
+only tables. Nothing here computes a saliency (that is ``core.explain``) and nothing speaks to Streamlit.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,23 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from core.models.trace import AttentionMap
-from core.ui.charts.picture import GUTTER, Encoding, Picture, Stage, left_axis, mark, number, quantity, tip
+from core.ui.charts.cells import MOST_CELLS, span
+from core.ui.charts.picture import (
+    GUTTER,
+    Encoding,
+    Picture,
+    Stage,
+    color_legend,
+    left_axis,
+    mark,
+    number,
+    quantity,
+    tip,
+)
 from core.ui.theme import SEQUENTIAL, Colors
 
 SATURATION = 4.0  # times an even share: the brightest colour of a map
-MOST_CELLS, MOST_COLUMNS = 1800, 400  # marks that leave the server, per map and per strip
+MOST_COLUMNS = 400  # marks that leave the server, per strip
 
 
 class Strip(Protocol):
@@ -98,76 +109,6 @@ def strips(maps: Sequence[Strip]) -> pd.DataFrame:
         )
     columns = ["method", "at", "from", "to", "share", "text"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def cells(found: AttentionMap, batch: int = 0) -> pd.DataFrame:
-    """One row per cell of a map over time: ``q, k, q0, q1, from, to, weight, even, text``.
-
-    Cells of exactly zero weight in a map that is mostly zeros (attention inside patches only) are no cells at all.
-    Above ``MOST_CELLS`` neighbours are merged: weights summed over keys, averaged over queries.
-    """
-    weights = np.asarray(found.weights[batch], float)
-    real = np.ones(weights.shape[1], bool) if found.real is None else np.asarray(found.real, bool)
-    queries, keys = np.asarray(found.query.spans), np.asarray(found.key.spans)
-    weights, keys = weights[:, real], keys[real]
-    merge = 1
-    while True:
-        w, q, k = _merged(weights, queries, keys, merge)
-        here = w > 0 if (w == 0).mean() > 0.5 else np.ones_like(w, bool)
-        if here.sum() <= MOST_CELLS or min(w.shape) <= 2:
-            break
-        merge += 1
-    rows, columns = np.nonzero(here)
-    even = 1 / np.maximum(here.sum(1), 1)
-    table = pd.DataFrame(
-        {
-            "q": rows,
-            "k": columns,
-            "q0": q[rows, 0],
-            "q1": q[rows, 1],
-            "from": k[columns, 0],
-            "to": k[columns, 1],
-            "weight": w[rows, columns],
-            "even": even[rows],
-        }
-    )
-    table["text"] = [
-        cell_sentence((r["q0"], r["q1"]), (r["from"], r["to"]), r["weight"], r["even"])
-        for r in table.to_dict("records")
-    ]
-    return table
-
-
-def _merged(w: np.ndarray, q: np.ndarray, k: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if n == 1:
-        return w, q, k
-    rows, columns = np.arange(0, len(q), n), np.arange(0, len(k), n)
-    heights = np.diff(np.append(rows, len(q)))
-    merged = np.add.reduceat(np.add.reduceat(w, columns, axis=1), rows, axis=0) / heights[:, None]
-
-    def spans(s: np.ndarray, first: np.ndarray) -> np.ndarray:
-        return np.stack([s[first, 0], s[np.minimum(first + n, len(s)) - 1, 1]], axis=1)
-
-    return merged, spans(q, rows), spans(k, columns)
-
-
-def cell_sentence(asks: tuple[int, int], answers: tuple[int, int], weight: float, even: float) -> str:
-    """For example "Steps 48 to 63 look at 32 to 47, weight 0.82, even share would be 0.17"."""
-    looks = "look" if asks[1] - asks[0] > 1 else "looks"
-    target = span(*answers).removeprefix("steps ").removeprefix("step ")
-    return (
-        f"{span(*asks).capitalize()} {looks} at {target}, weight {number(weight)}, even share would be {number(even)}"
-    )
-
-
-def span(first: int, last: int) -> str:
-    """Half-open span in words: "steps 32 to 47", "step 5"."""
-    return f"step {int(first)}" if last - first <= 1 else f"steps {int(first)} to {int(last) - 1}"
-
-
-def short_span(first: int, last: int) -> str:
-    """Half-open span as "32–47" or "5"."""
-    return f"{int(first)}" if last - first <= 1 else f"{int(first)}–{int(last) - 1}"
 
 
 def steps_of(at: Sequence[float], lookback: int) -> tuple[int, int] | None:
@@ -393,7 +334,7 @@ class _Rows(Stage):
         top, tall = (30, 20) if first else (0, 20)
         legend = None
         if first:
-            legend = _legend("times an even share", 0, [0, 1, *([peak] if peak != 1 else [])])
+            legend = color_legend("times an even share", 0, [0, 1, *([peak] if peak != 1 else [])])
         color = quantity("share", scale={"scheme": SEQUENTIAL, "domain": [0, peak], "clamp": True}, legend=legend)
         ours = [{"filter": {"field": "method", "equal": method}}]
         place = {"y": {"value": top}, "y2": {"value": top + tall}}
@@ -430,7 +371,9 @@ class _Rows(Stage):
     def map(self, branch: str, cells: pd.DataFrame) -> dict[str, Any]:
         c = self.colors
         top, tall = 34, 192
-        down = {"domain": [0, self.past], "range": [top, top + tall], "nice": False, "zero": False}
+        # rows are those of the map: all of the window, its last steps, or features
+        ends = [float(np.asarray(cells["q0"]).min()), float(np.asarray(cells["q1"]).max())]
+        down = {"domain": ends, "range": [top, top + tall], "nice": False, "zero": False}
         many = len(cells) > 400
         even = float(np.asarray(cells["even"]).max())
         most = min(1.0, SATURATION * even)  # fixed for a map, so that colours compare from window to window
@@ -442,7 +385,7 @@ class _Rows(Stage):
             "color": quantity(
                 "weight",
                 scale={"scheme": SEQUENTIAL, "domain": [0, most], "clamp": True},
-                legend=_legend("weight, each row sums to 1", 4, [0, even, most], full=1.0),
+                legend=color_legend("weight, each row sums to 1", 4, [0, even, most], full=1.0),
             ),
             "opacity": self.fade,
         }
@@ -493,37 +436,11 @@ class _Rows(Stage):
         return {"layer": layers, "height": top + tall}
 
 
-def _legend(title: str, y: float, values: list[float], full: float = 0.0) -> dict[str, Any]:
-    """A small horizontal legend at the right end of a row's head. Where the colours end below ``full``, the last label
-    has a plus: that much or more."""
-    return {
-        "title": title,
-        "titleOrient": "left",
-        "titlePadding": 8,
-        "orient": "none",
-        "direction": "horizontal",
-        "legendX": {"expr": "width - 96 - (width < 520 ? 150 : 160)"},
-        "legendY": y,
-        "gradientLength": 84,
-        "gradientThickness": 8,
-        "values": values,
-        "labelExpr": f"format(datum.value, '.2~r') + (datum.value == {values[-1]} && {values[-1]} < {full} ? '+' : '')",
-        "labelFontSize": 11,
-        "titleFontSize": 11,
-        "titleLimit": 200,
-    }
-
-
 def _row_names(cells: pd.DataFrame) -> pd.DataFrame:
     """Names of at most eight rows of the map, at their middles: ``y, label``."""
     rows = cells.drop_duplicates("q").sort_values("q")
     rows = rows.iloc[:: max(1, -(-len(rows) // 8))]
-    return pd.DataFrame(
-        {
-            "y": (rows["q0"] + rows["q1"]) / 2,
-            "label": [short_span(a, b) for a, b in zip(rows["q0"], rows["q1"], strict=True)],
-        }
-    )
+    return pd.DataFrame({"y": (rows["q0"] + rows["q1"]) / 2, "label": rows["asks"]})
 
 
 def _columns(cells: pd.DataFrame) -> pd.DataFrame:

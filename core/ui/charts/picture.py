@@ -198,3 +198,24 @@ def ticks(lookback: int, horizon: int, patch: int) -> list[int]:
     after = max(1, -(-horizon // 3))
     after = max(every // 2, 1) if every // 2 * 3 >= horizon and every // 2 < horizon else after
     return [*range(0, lookback, every), lookback, *range(lookback + after, lookback + horizon, after)]
+
+
+def color_legend(title: str, y: float, values: list[float], full: float = 0.0) -> dict[str, Any]:
+    """A small horizontal legend at the right end of a row's head. Where the colours end below ``full``, the last label
+    has a plus: that much or more."""
+    return {
+        "title": title,
+        "titleOrient": "left",
+        "titlePadding": 8,
+        "orient": "none",
+        "direction": "horizontal",
+        "legendX": {"expr": "width - 96 - (width < 520 ? 150 : 160)"},
+        "legendY": y,
+        "gradientLength": 84,
+        "gradientThickness": 8,
+        "values": values,
+        "labelExpr": f"format(datum.value, '.2~r') + (datum.value == {values[-1]} && {values[-1]} < {full} ? '+' : '')",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleLimit": 200,
+    }

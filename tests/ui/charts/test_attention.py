@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from core.explain import saliency
 from core.models.contract import Shape
 from core.models.registry import build
-from core.models.trace import AttentionMap, Axis, Trace
+from core.models.trace import Trace
 from core.ui.charts import attention as charts
+from core.ui.charts.cells import cells
 from core.ui.theme import COLORS
 
 LIGHT = COLORS["light"]
@@ -25,10 +26,6 @@ def trace() -> Trace:
     return model.trace(torch.randn(1, 96, 2).cumsum(1))
 
 
-def spans(first: int, count: int, wide: int) -> Axis:
-    return Axis("time", np.array([(first + i * wide, first + (i + 1) * wide) for i in range(count)]))
-
-
 def picture(trace: Trace, branch: str = "patch", scale: int = 1, **options: object) -> charts.Picture:
     found = trace.map(branch, scale)
     assert found is not None
@@ -39,50 +36,12 @@ def picture(trace: Trace, branch: str = "patch", scale: int = 1, **options: obje
         "series": charts.lines(values, ahead, ahead, stamps),
         "points": charts.positions(values, None, ahead, stamps),
         "strips": charts.strips([saliency.published(trace), saliency.corrected(trace)]),
-        "cells": charts.cells(found),
+        "cells": cells(found),
         "truth": charts.truth_spans({"lags": [71, 72, 73]}, 96, 12),
         "asked": pd.DataFrame({"at": [108.5], "value": [float(ahead[12])]}),
     }
     names = {"variate": NASTY, "unit": "units", "branch": "Patch attention", "takeaway": "what it shows"}
     return charts.attention_picture(tables, lookback=96, horizon=24, resolution=16, colors=LIGHT, **names, **options)
-
-
-def test_a_cell_is_told_in_words() -> None:
-    sentence = charts.cell_sentence((48, 64), (32, 48), 0.82, 1 / 6)
-    assert sentence == "Steps 48 to 63 look at 32 to 47, weight 0.82, even share would be 0.167"
-
-
-def test_cells_are_the_weights_of_the_map() -> None:
-    weights = np.array([[[0.25, 0.75], [0.5, 0.5]]])
-    table = charts.cells(AttentionMap("patch", weights, spans(0, 2, 16), spans(0, 2, 16), scale=1))
-    assert table["weight"].tolist() == [0.25, 0.75, 0.5, 0.5]
-    assert table[["q0", "q1", "from", "to"]].iloc[1].tolist() == [0, 16, 16, 32]
-    assert (table["even"] == 0.5).all()
-
-
-def test_where_no_attention_exists_nothing_is_drawn() -> None:
-    """Attention inside patches is a map of blocks; the rest of the map is no weight of zero but no attention."""
-    weights = np.kron(np.eye(4), np.full((2, 2), 0.5))[None]
-    table = charts.cells(AttentionMap("local", weights, spans(0, 8, 2), spans(0, 8, 2), scale=1))
-    assert len(table) == 16
-    assert (table["even"] == 0.5).all()
-
-
-def test_padding_is_no_key() -> None:
-    weights = np.array([[[0.5, 0.3, 0.2]]])
-    real = np.array([True, True, False])
-    found = AttentionMap("patch", weights, spans(0, 1, 16), spans(0, 3, 16), scale=1, real=real)
-    assert charts.cells(found)["to"].max() == 32
-
-
-def test_a_long_map_is_merged_and_its_rows_still_sum_to_one() -> None:
-    rng = np.random.default_rng(0)
-    weights = rng.random((1, 301, 301))
-    weights /= weights.sum(axis=2, keepdims=True)
-    table = charts.cells(AttentionMap("patch", weights, spans(0, 301, 4), spans(0, 301, 4), scale=1))
-    assert len(table) <= charts.MOST_CELLS
-    assert np.allclose(table.groupby("q")["weight"].sum(), 1)
-    assert (table["from"].min(), table["to"].max(), table["q1"].max()) == (0, 1204, 1204)
 
 
 @given(st.lists(st.integers(1, 120), max_size=20), st.integers(0, 23))
