@@ -8,6 +8,7 @@ import csv
 import importlib
 import json
 import os
+import shlex
 import sys
 import time
 from enum import StrEnum
@@ -307,6 +308,96 @@ def parity(file: Annotated[Path, typer.Argument(help="Input, weights and outputs
 
 
 @app.command()
+def bench(
+    datasets: Annotated[str, typer.Option(help="Files, comma-separated.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="FILE.jsonl gets one line a finished cell, FILE.csv and FILE.md the table of all of them.",
+            show_default=False,
+        ),
+    ],
+    models: Annotated[str, typer.Option(help="Architectures, comma-separated, or all.")] = "all",
+    horizons: Annotated[str, typer.Option(help="Steps to forecast, comma-separated.")] = "96,192,336,720",
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from --first-seed on.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 2021,
+    preset: Annotated[Preset, typer.Option(help="Recipe.")] = Preset.published,
+    lookback: Annotated[int, typer.Option(min=0, help="Steps the model sees; 0 for the preset's own.")] = 0,
+    config: Annotated[
+        str, typer.Option(help='JSON: options for every architecture, or {"casa": {...}} for each of them.')
+    ] = "{}",
+    recipe: Annotated[str, typer.Option(help="JSON: fields that replace the preset's.")] = "{}",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the cells.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of each; 0: the cores, shared out.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    retry: Annotated[bool, typer.Option("--retry", help="Try cells that failed once more.")] = False,
+    json_: Json = False,
+    day_first: DayFirst = None,
+    fill: Filling = Fill.keep,
+) -> None:
+    """Train a grid of datasets, architectures, horizons and seeds, beside the published numbers.
+
+    A finished cell is never run again: call it again after Ctrl-C, or with more models or seeds, and only what is
+    missing runs. Several calls may share one FILE. Exit code 1 where a cell failed; its sentence stands in FILE.md.
+    """
+    from core.jobs.stop import Stopped
+    from core.models.registry import architecture, architectures
+    from core.studies.bench import cells_of, write
+    from core.studies.grid import Grid, Plan, on_stderr
+    from core.training.device import resolve_threads
+
+    chosen = list(architectures()) if models == "all" else _list("--models", models)
+    for name in chosen:
+        architecture(name)  # a wrong name or option is said before long files are read
+    steps, changes = (
+        [_number("--horizons", text) for text in _list("--horizons", horizons)],
+        _object("--recipe", recipe),
+    )
+    own = _object("--config", config)
+    out = out.with_suffix("") if out.suffix in (".csv", ".md", ".jsonl") else out
+    if out.is_dir():
+        raise UserError(f"{out} is a folder. Give --out a file's name, for example {out / 'accuracy'}.")
+    paths = [Path(file) for file in _list("--datasets", datasets)]
+    series = [_read(path, None, day_first, fill)[0] for path in paths]
+    cells = cells_of(
+        series,
+        chosen,
+        steps,
+        range(first_seed, first_seed + seeds),
+        preset.value,
+        lookback,
+        own,
+        changes,
+        device.value,
+        threads or max(1, (resolve_threads(0) + 1) // workers),
+    )
+    grid = Grid(out.resolve())
+    plan = Plan(grid, cells, {each.fingerprint: each for each in series}, workers, retry)
+    stopped = False
+    try:
+        plan.run(on_stderr)
+    except Stopped:
+        stopped = True
+    # the table's heading repeats the call, without where the files happen to lie here
+    told = {datasets: ",".join(path.name for path in paths)}
+    told |= {argument: Path(argument).name for argument in sys.argv if Path(argument).is_absolute()}
+    files = write(grid, shlex.join(["python", "-m", "core", *(told.get(each, each) for each in sys.argv[1:])]))
+    found = [cell for cell in map(grid.cells().get, (cell.key for cell in cells)) if cell is not None]
+    failed = [cell for cell in found if cell.error]
+    written = [str(file) for file in (grid.lines, *files)]
+    if json_:
+        about = {"cells": len(cells), "finished": len(found) - len(failed), "failed": len(failed)}
+        _print(about | {"missing": len(cells) - len(found), "files": written})
+    else:
+        done = f"{len(found) - len(failed)} of {len(cells)} cells finished, {len(failed)} failed"
+        typer.echo(f"{done}: {', '.join(written)}")
+    if stopped:
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor(json_: Json = False) -> None:
     """What runs here: versions, device, threads, folders, memory, optional parts."""
     import platform
@@ -354,6 +445,20 @@ def _object(option: str, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{option} must be a JSON object such as {{}}, not {text[:40]}.")
     return found
+
+
+def _list(option: str, text: str) -> list[str]:
+    """What stands between the commas, each once."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise UserError(f"{option} names nothing. Give at least one, several with commas between them.")
+    return found
+
+
+def _number(option: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{option}: {text!r} is not a number of steps. Write for example 96,192.")
+    return int(text)
 
 
 def _names(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

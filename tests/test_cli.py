@@ -77,7 +77,7 @@ print([m for m in ("torch", "pandas", "duckdb", "streamlit", "pyarrow", "numpy")
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("ingest", "train", "forecast", "explain", "parity", "doctor"):
+    for command in ("ingest", "train", "forecast", "explain", "parity", "bench", "doctor"):
         assert command in done.stdout
 
 
@@ -191,6 +191,27 @@ def test_parity_reads_the_model_from_the_file(run, shared):
     assert max(report["max_abs_error"], report["saliency_max_abs_error"]) <= 1e-5
 
 
+def test_bench_runs_a_grid_once_and_writes_its_table(run, file, tmp_path):
+    out = tmp_path / "out"
+    grid = ["--datasets", file, "--models", "crossscalenet", *SMALL[:2], "--preset", "quick", "--out", out / "a.csv"]
+    grid += ["--config", SMALL[5], "--recipe", '{"epochs": 1}', "--workers", 2, "--threads", 1]
+    done = run("bench", *grid, "--horizons", "4,8", "--json")
+    assert done.returncode == 0, done.stderr
+    about = json.loads(done.stdout)
+    assert (about["cells"], about["finished"], about["failed"], about["missing"]) == (2, 2, 0, 0)
+    assert [Path(name).name for name in about["files"]] == ["a.jsonl", "a.csv", "a.md"]
+    assert sorted(f.name for f in out.iterdir()) == ["a.csv", "a.jsonl", "a.md"]
+    before = (out / "a.jsonl").read_text()
+    more = run("bench", *grid, "--horizons", "4,8,5000", "--seeds", 1)
+    assert more.returncode == 1
+    assert "3 cells: 2 have a result, 1 to run." in more.stderr and "The nearest that works" in more.stderr
+    assert (out / "a.jsonl").read_text().startswith(before)
+    table = list(csv.DictReader((out / "a.csv").open()))
+    assert [row["horizon"] for row in table] == ["4", "8"]
+    text = (out / "a.md").read_text()
+    assert "--datasets waves.csv" in text and str(tmp_path) not in text
+
+
 def test_doctor_says_what_runs(run, home):
     about = json.loads(run("doctor", "--json").stdout)
     assert about["home"] == str(home)
@@ -217,6 +238,12 @@ def test_doctor_says_what_runs(run, home):
         (["forecast", "{out}", "{file}", "--window", "9999"], "There is no test window"),
         (["explain", "{out}", "{file}", "--window", "-1"], "There is no test window"),
         (["parity", "{file}"], "cannot be read"),
+        (["bench", "--datasets", "{tmp}/none.csv", "--out", "{tmp}/x"], "There is no file"),
+        (["bench", "--datasets", "{file},{file}", "--out", "{tmp}/x", "--models", "nix"], "There is no architecture"),
+        (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--models", ","], "--models names nothing"),
+        (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--horizons", "96,x"], "'x' is not a number of steps"),
+        (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--horizons", "9000"], "The nearest that works"),
+        (["bench", "--datasets", "{file}", "--out", "{tmp}"], "is a folder"),
     ],
 )
 def test_faults_are_sentences_with_exit_code_2(run, file, trained, tmp_path, arguments, said):
