@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.explain.parity import check
 from core.models.contract import Shape
-from core.models.crossscalenet import CrossScaleNet, FastRepresentation, representation
+from core.models.crossscalenet import CrossScaleNet
+from core.models.layers.encoders import FastRepresentation, representation
 from core.models.registry import build, configure
 
 MODES = ["self", "patch-self", "shared", "dual", "seasonal", "trend"]
@@ -85,15 +86,16 @@ def test_contributions_sum_to_the_forecast(lookback, horizon, variates, batch, s
 
 @pytest.mark.parametrize("mix", [True, False])
 @pytest.mark.parametrize("dropped", [True, False])
-def test_written_out_gradient_is_the_gradient_of_the_readable_form(mix, dropped):
+@pytest.mark.parametrize("split", [True, False])
+def test_written_out_gradient_is_the_gradient_of_the_readable_form(mix, dropped, split):
     torch.manual_seed(0)
     C, B, points, d = 3, 4, 10, 5
 
     def parameter(*shape):
         return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
-    x = parameter(C * B, points)
-    trend = torch.rand(points, points, dtype=torch.float64)
+    x = parameter(2, C * B, points) if split else parameter(C * B, points)
+    trend = None if split else torch.rand(points, points, dtype=torch.float64)
     keep = (torch.rand(2, C * B, points) > 0.2).double() / 0.8 if dropped else None
     gates = [parameter(2, points, d), parameter(2, 1, d), parameter(2, d, points), parameter(2, 1, points)]
     mixing = [parameter(2, d, C), parameter(2, d, 1), parameter(2, C, d), parameter(2, C, 1)] if mix else [None] * 4
