@@ -1,4 +1,4 @@
-"""Forecast: one window against the truth with the seasonal naive beside it, every variate, and where the error is."""
+"""Forecast: one window against the truth with baselines beside it, every variate, and where the error is."""
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,23 @@ heading = boot.page("Forecast")
 view = inspect.context()
 run, window, shown = view.run, view.window, colors()
 trace = view.trace()
-forecast, naive = trace.forecast[0], run.seasonal_naive(window)
+forecast = trace.forecast[0]
 zone, dated = view.series.zone, np.issubdtype(window.times_lookback.dtype, np.datetime64)
 begin = float(charts.clock(window.times_horizon[:1], zone)[0])
 errors = view.errors() if view.count else None
+offered = view.baselines()
+main, side = st.columns([3.2, 1], gap="medium")
+with side:
+    chosen = st.pills(
+        "Baselines",
+        list(offered),
+        selection_mode="multi",
+        default=[charts.SEASONAL_NAIVE],
+        key="baselines",
+        help="Forecasts that learn nothing from examples. AutoETS and AutoTheta were estimated on the training part "
+        "when the run ended.",
+    )
+beside = {name: values for name, values in offered.items() if name in chosen}
 
 
 def table(column: int) -> pd.DataFrame:
@@ -28,7 +41,7 @@ def table(column: int) -> pd.DataFrame:
         window.lookback[:, column],
         truth,
         forecast[:, column],
-        naive[:, column],
+        {name: values[:, column] for name, values in beside.items()},
         zone,
     )
 
@@ -41,16 +54,17 @@ def numbers() -> pd.DataFrame:
         rows[f"{name} forecast"] = forecast[:, column]
         if window.truth is not None:
             rows[f"{name} observed"] = window.truth[:, column]
-        rows[f"{name} seasonal naive"] = naive[:, column]
+        rows |= {f"{name} {told}": values[:, column] for told, values in beside.items()}
     return pd.DataFrame(rows)
 
 
 def scores() -> pd.DataFrame:
-    """MSE and MAE of this window and of all, z-scored and in the variate's own units, beside the seasonal naive."""
+    """MSE and MAE of this window and of all, z-scored and in the variate's own units, beside the baselines."""
     position, std = run.spec.targets.index(view.variate), float(run.scaler.std[view.column])
     rows = []
     if view.truth is not None:
-        for name, told in ((f"{view.variate}, this window", forecast), ("seasonal naive, this window", naive)):
+        compared = {f"{view.variate}, this window": forecast} | {f"{k}, this window": v for k, v in beside.items()}
+        for name, told in compared.items():
             wrong = told[:, view.column] - view.truth
             mse, mae = float(np.mean(wrong**2)), float(np.mean(np.abs(wrong)))
             rows.append((name, mse / std**2, mae / std, mse, mae))
@@ -66,7 +80,10 @@ def scores() -> pd.DataFrame:
         )
         if len(run.spec.targets) > 1:
             rows.append(("all variates, all windows", errors.mse.mean(), errors.mae.mean(), np.nan, np.nan))
-        rows.append(("seasonal naive, all variates and windows", errors.naive_mse, errors.naive_mae, np.nan, np.nan))
+        naive = {charts.SEASONAL_NAIVE: {"mse": errors.naive_mse, "mae": errors.naive_mae}}
+        for name, found in (naive | view.baseline_scores()).items():
+            mse, mae = (np.nan if found.get(k) is None else found[k] for k in ("mse", "mae"))
+            rows.append((f"{name}, all variates and windows", mse, mae, np.nan, np.nan))
     head = ["", "MSE, z-scored", "MAE, z-scored", "MSE, own units", "MAE, own units"]
     return pd.DataFrame([(name, *(widgets.figures(v) for v in values)) for name, *values in rows], columns=head)
 
@@ -79,7 +96,6 @@ if errors is not None:
     )
 
 picture = charts.window_picture(table(view.column), begin, bool(dated), zone, view.variate, not view.future, shown)
-main, side = st.columns([3.2, 1], gap="medium")
 with main:
     inspect.show(picture, key="forecast-window")
     if errors is not None:
@@ -108,7 +124,8 @@ with side:
         widgets.note(
             f"Rank {rank:,} of {view.count:,}, 1 being the worst. z-scored: 1 is the variance of the training part."
         )
-    export.buttons("scalescope-forecast", picture, numbers(), view.provenance("forecast beside the seasonal naive"))
+    method = " beside ".join(filter(None, ("forecast", ", ".join(beside))))
+    export.buttons("scalescope-forecast", picture, numbers(), view.provenance(method))
 
 others = [name for name in run.spec.targets if name != view.variate]
 if others:

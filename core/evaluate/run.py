@@ -118,12 +118,13 @@ class LoadedRun:
             raise UserError(f"This model needs the column {missing[0]!r}, which {series.name} does not have.")
         return series.select(self.spec.columns)
 
-    def _first(self, series: Series) -> int:
+    def first(self, series: Series) -> int:
+        """The row in which the first test window begins."""
         return max(min(self.spec.split.validation, len(series)) - self.spec.lookback, 0)
 
     def count(self, series: Series) -> int:
         """Number of test windows."""
-        rows = min(self.spec.split.test, len(series)) - self._first(series)
+        rows = min(self.spec.split.test, len(series)) - self.first(series)
         return max(rows - self.spec.lookback - self.spec.horizon + 1, 0)
 
     def window(self, series: Series, index: int) -> Window:
@@ -139,7 +140,7 @@ class LoadedRun:
                 f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series."
             )
         own = self.columns(series)
-        start = len(series) - L if index == count else self._first(series) + index
+        start = len(series) - L if index == count else self.first(series) + index
         lookback = own.values[start : start + L]
         if not np.isfinite(lookback).all() and not self.model.capabilities.missing_values:
             raise UserError(
@@ -204,7 +205,7 @@ class LoadedRun:
         spec = self.spec
         stop = min(spec.split.test, len(series))
         return Windows.of(
-            scaled_TC, spec.lookback, spec.horizon, self._first(series), stop, spec.target_index, spec.withheld
+            scaled_TC, spec.lookback, spec.horizon, self.first(series), stop, spec.target_index, spec.withheld
         )
 
     @torch.inference_mode()

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.data.series import Series
 from core.errors import UserError
+from core.evaluate import baselines
 from core.evaluate.metrics import metrics
 from core.evaluate.run import LoadedRun
 from core.evaluate.season import season
@@ -23,6 +24,7 @@ from core.training.events import Finished
 from core.training.spec import Spec, Split
 
 QUICK = 20_000  # test windows that are scored while the person waits; above, the run has no scores
+FEW = 10  # targets for which AutoETS and AutoTheta are estimated while the person waits
 LETTERS = 200  # of a name that came with a file
 
 
@@ -43,9 +45,14 @@ def adopt(file: Path, series: Series, dataset_id: str, directory: Path) -> JobDi
         )
     name = str(card.get("name") or "Loaded model")[:LETTERS]
     card = finite(card) | _about(directory.name, name, spec, series)
-    card |= _scores(LoadedRun.of(card, weights), series)
+    run = LoadedRun.of(card, weights)
+    card |= _scores(run, series)
+    beside = baselines.estimate(run, series, FEW)
+    if card["metrics"]:
+        card["metrics"]["baselines"] = finite(baselines.scores(run, series, beside))
     job = JobDirectory.create(directory, spec, series, name)
     save(job.path, weights, card)
+    baselines.save(job.path, beside)
     epochs, best = (n if isinstance(n := card.get(k), int) else 0 for k in ("epochs_run", "best_epoch"))
     job.append(Finished(time.time(), epochs, best, 0.0, False, card["metrics"]))
     return job

@@ -139,7 +139,9 @@ class Worker:
             save_resume(self.job.path, event.resume)
 
     def score(self, stop: Stop) -> dict[str, Any]:
-        """Metrics on all test windows and what each scale is worth, into the card; returns the metrics."""
+        """Metrics on all test windows, what each scale is worth, and the baselines beside them, into the card; returns
+        the metrics."""
+        from core.evaluate import baselines
         from core.evaluate.metrics import metrics
         from core.evaluate.run import LoadedRun
         from core.explain.relevance import relevance
@@ -153,6 +155,11 @@ class Worker:
             card[part] = finite(measure(run, self.series))
             with stop.writing():
                 save(self.job.path, weights, card)
+        beside = baselines.estimate(run, self.series)
+        card["metrics"]["baselines"] = finite(baselines.scores(run, self.series, beside))
+        with stop.writing():
+            baselines.save(self.job.path, beside)
+            save(self.job.path, weights, card)
         return card["metrics"]
 
     def card(self, best_epoch: int) -> dict[str, Any]:
@@ -216,7 +223,8 @@ def finite(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Versions of what takes part in a result, and the commit where this runs from a checkout."""
-    found = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy", "safetensors")}
+    packages = ("torch", "numpy", "safetensors", "statsmodels")
+    found = {"python": platform.python_version()} | {name: version(name) for name in packages}
     with suppress(OSError, subprocess.CalledProcessError):
         command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
         found["commit"] = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()

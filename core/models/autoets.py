@@ -20,6 +20,7 @@ from core.models.contract import ModelConfig, Shape
 from core.models.layers.statistical import Additive
 
 TRENDS = ((None, False), ("add", False), ("add", True))
+NONE = (math.inf, [1.0, 0.0, 0.0, 0.0], False)  # no parameters found: the last value, repeated
 RIDGE = 1e-6  # makes slope and season 0 where the window leaves them open; far below what it tells
 
 
@@ -73,15 +74,18 @@ def form(values_T: np.ndarray, trend: str | None, damped: bool, period: int) -> 
     seasonal = period > 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a search that stops early is judged by its AICc like any other
-        model = ETSModel(
-            values_T,
-            trend=trend,
-            damped_trend=damped,
-            seasonal="add" if seasonal else None,
-            seasonal_periods=period if seasonal else None,
-            initialization_method="heuristic",
-        )
-        found: Any = model.fit(disp=False)
+        try:
+            model = ETSModel(
+                values_T,
+                trend=trend,
+                damped_trend=damped,
+                seasonal="add" if seasonal else None,
+                seasonal_periods=period if seasonal else None,
+                initialization_method="heuristic",
+            )
+            found: Any = model.fit(disp=False)
+        except (ValueError, np.linalg.LinAlgError):  # a series that this form cannot follow
+            return NONE
     named = dict(zip(model.param_names, np.asarray(found.params), strict=True))
     phi = named.get("damping_trend", 1.0 if trend else 0.0)
     smoothing = [*(named.get(f"smoothing_{part}", 0.0) for part in ("level", "trend", "seasonal")), phi]
@@ -90,7 +94,7 @@ def form(values_T: np.ndarray, trend: str | None, damped: bool, period: int) -> 
     # that its heuristic sets
     k = len(named) + 1 + bool(trend) + (period if seasonal else 0) + 1
     if not (math.isfinite(squares) and np.isfinite(smoothing).all() and n > k + 1):
-        return math.inf, [1.0, 0.0, 0.0, 0.0], False
+        return NONE
     return n * math.log(max(squares / n, 1e-300)) + 2 * k * n / (n - k - 1), smoothing, seasonal
 
 

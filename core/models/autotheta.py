@@ -62,7 +62,10 @@ class AutoTheta(Additive):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # a search that stops early still has an alpha
             model = ThetaModel(values_T, period=period, deseasonalize=period > 1, method="additive")
-            found: Any = model.fit()
+            try:
+                found: Any = model.fit()
+            except (ValueError, np.linalg.LinAlgError):  # a series that cannot be smoothed: its last value, repeated
+                return
             seasonal = period > 1 and bool(found.forecast_components(period)["seasonal"].any())
         alpha = float(found.params["alpha"])
         if np.isfinite(alpha):

@@ -88,6 +88,23 @@ class View:
         """Errors of all test windows, computed once."""
         return _errors(self.row.id, _version(self.row.id), self.dataset.fingerprint, self)
 
+    def baselines(self) -> dict[str, np.ndarray]:
+        """What forecasts without learning say of this window, H x C by name, the seasonal naive first."""
+        from core.evaluate import baselines
+
+        found = resources.baselines(self.row.id, self.run)
+        others = baselines.forecast(self.run, found, self.window.lookback)
+        return {"seasonal naive": self.run.seasonal_naive(self.window)} | {
+            baselines.NAMES[name]: values for name, values in others.items()
+        }
+
+    def baseline_scores(self) -> dict[str, dict[str, float | None]]:
+        """MSE and MAE of ``baselines`` over all test windows, as the worker left them; empty for an older run."""
+        from core.evaluate.baselines import NAMES
+
+        stored = (self.run.card.get("metrics") or {}).get("baselines") or {}
+        return {told: stored[name] for name, told in NAMES.items() if name in stored}
+
     def provenance(self, method: str = "") -> list[str]:
         """Title and origin of an exported picture."""
         window = "the future beyond the data" if self.future else f"window {self.window.index + 1:,} of {self.count:,}"

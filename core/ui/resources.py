@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.data.series import Series
     from core.evaluate.run import LoadedRun
     from core.jobs.queue import Jobs
+    from core.models.contract import Forecaster
     from core.store.store import Store
     from core.training.estimate import Estimate
     from core.training.spec import Spec
@@ -75,6 +76,21 @@ def loaded_run(run_id: str) -> LoadedRun:
             "This run has no checkpoint yet. Wait for its first epoch on the Train page, or choose another run."
         )
     return _loaded(run_id, checkpoint.stat().st_mtime_ns)
+
+
+def baselines(run_id: str, run: LoadedRun) -> dict[str, Forecaster]:
+    """What was estimated beside this run's model, by name, shared between tabs."""
+    from core.evaluate.baselines import FILE
+
+    path = settings().runs / run_id / FILE
+    return _baselines(run_id, path.stat().st_mtime_ns if path.exists() else 0, run)
+
+
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
+def _baselines(run_id: str, changed: int, _run: LoadedRun) -> dict[str, Forecaster]:
+    from core.evaluate.baselines import load
+
+    return load(settings().runs / run_id, _run.spec)
 
 
 def model_file(run_id: str) -> Path | None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from core.data.series import Series
 from core.errors import UserError
+from core.evaluate import baselines
 from core.evaluate.run import LoadedRun
 from core.jobs.directory import JobDirectory
 from core.jobs.worker import work
@@ -38,6 +39,9 @@ def test_a_saved_model_is_a_finished_run_with_its_own_scores(jobs, store, series
     assert run.card["metrics"]["mse"] == pytest.approx(original.card["metrics"]["mse"])
     assert run.spec.dataset == store.run(id).dataset == "d"
     assert store.run(id).card["metrics"] == run.card["metrics"]
+    # the baselines beside it are estimated anew, on this series
+    assert set(run.card["metrics"]["baselines"]) == {"naive", "drift", "autoets", "autotheta"}
+    assert set(baselines.load(status.directory, run.spec)) == set(run.card["metrics"]["baselines"])
 
 
 def test_on_other_data_it_keeps_its_scaler_and_gets_a_new_split(jobs, saved):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import core
+from core.evaluate import baselines
 from core.evaluate.run import LoadedRun
 from core.jobs.directory import JobDirectory
 from core.jobs.stop import Stop, Stopped
@@ -64,6 +65,24 @@ def test_everything_a_result_needs_is_in_its_card(tmp_path, series):
     assert card["parameters"] == sum(p.numel() for p in LoadedRun.open(job.path).model.parameters())
     assert {"metrics", "relevance", "season", "seconds_per_epoch", "device", "created_at"} <= card.keys()
     assert json.loads(json.dumps(card, allow_nan=False)) == card
+    beside = card["metrics"]["baselines"]
+    assert set(beside) == set(baselines.load(job.path, job.spec())) == {"naive", "drift", "autoets", "autotheta"}
+    assert all(found["mse"] > 0 and found["mae"] > 0 for found in beside.values())
+
+
+@pytest.mark.parametrize("name", ["naive", "seasonal_naive", "drift", "autoets", "autotheta"])
+def test_a_model_by_rule_is_a_run_like_any_other(tmp_path, series, name):
+    """It is fitted, saved, scored and opened; beside it stands what a learned model of the same spec gets."""
+    job = JobDirectory.create(tmp_path / name, spec_of(series, model=name, config={}), series, name)
+    last = work(job.path)
+    assert isinstance(last, Finished), last
+    run = LoadedRun.open(job.path)
+    assert run.card["metrics"]["mse"] == last.metrics["mse"] > 0
+    learned = JobDirectory.create(tmp_path / "learned", spec_of(series, epochs=1), series, "learned")
+    work(learned.path)
+    metrics = learned.card()["metrics"]
+    beside = metrics["baselines"] | {"seasonal_naive": {"mse": metrics["naive_mse"]}}
+    assert run.card["metrics"]["mse"] == pytest.approx(beside[name]["mse"], rel=1e-5, abs=1e-9)
 
 
 def test_sigterm_stops_it_and_keeps_the_model(tmp_path, series):

@@ -163,6 +163,30 @@ def test_forecast_gives_errors_on_both_scales_and_all_variates(place: Path, trai
     assert at.selectbox(key="context-variate").value == "load a"
 
 
+def test_baselines_are_switched_on_beside_the_forecast(place: Path, trained: tuple) -> None:
+    at = page("forecast", run=trained[2], window=3)
+    switch = at.button_group(key="baselines")
+    assert switch.value == ["seasonal naive"]
+    assert list(switch.options) == ["seasonal naive", "naive", "drift", "AutoETS", "AutoTheta"]
+    rows = list(at.dataframe[0].value.iloc[:, 0])
+    assert "seasonal naive, this window" in rows and "AutoETS, this window" not in rows
+    assert {f"{name}, all variates and windows" for name in ("naive", "drift", "AutoETS", "AutoTheta")} <= set(rows)
+    switch.set_value(["AutoETS"]).run()
+    sound(at)
+    rows = list(at.dataframe[0].value.iloc[:, 0])
+    assert "AutoETS, this window" in rows and "seasonal naive, this window" not in rows
+    switch.set_value([]).run()
+    sound(at)
+    assert not [row for row in at.dataframe[0].value.iloc[:, 0] if "naive, this window" in row]
+
+
+def test_a_run_from_before_the_baselines_still_shows_what_needs_no_file(place: Path, trained: tuple) -> None:
+    (place / "runs" / trained[2] / "baselines.safetensors").unlink()
+    at = page("forecast", run=trained[2], window=3)
+    sound(at)
+    assert list(at.button_group(key="baselines").options) == ["seasonal naive", "naive", "drift"]
+
+
 @pytest.mark.parametrize("wanted", ["worst", "best"])
 def test_worst_and_best_windows_are_those_of_the_errors(place: Path, trained: tuple, wanted: str) -> None:
     from core.evaluate.run import LoadedRun

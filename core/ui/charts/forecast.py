@@ -4,7 +4,7 @@ Tables come from plain arrays (one window, one forecast, errors over all test wi
 speaks to Streamlit. Times are drawn as clock times of the series' zone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,16 @@ from core.ui.theme import Colors
 STRIP = 70  # pixels
 MOST_BARS = 600  # test windows drawn in the strip; above it neighbours share a bar
 SNUG = {"padding": {"left": 0, "right": 0, "top": 4, "bottom": 4}}
-KINDS = ("observed", "forecast", "seasonal naive")
+SEASONAL_NAIVE = "seasonal naive"
+# every baseline is grey; its dashes tell it apart: pixels drawn and left out, and the same in type for the gutter
+BASELINES: Mapping[str, tuple[list[int], str]] = {
+    SEASONAL_NAIVE: ([5, 4], "– –"),
+    "naive": ([2, 3], "····"),
+    "drift": ([8, 3, 1, 3], "–·–"),
+    "AutoETS": ([12, 4], "— —"),
+    "AutoTheta": ([8, 3, 1, 3, 1, 3], "–··–"),
+}
+KINDS = ("observed", "forecast", *BASELINES)
 
 
 def clock(times: np.ndarray, zone: str) -> np.ndarray:
@@ -44,10 +53,11 @@ def window_table(
     lookback: np.ndarray,
     truth: np.ndarray | None,
     forecast: np.ndarray,
-    naive: np.ndarray,
+    baselines: Mapping[str, np.ndarray],
     zone: str,
 ) -> pd.DataFrame:
-    """Long table ``at, value, kind, when, text`` of one variate; forecast and naive start at the last observed step."""
+    """Long table ``at, value, kind, when, text`` of one variate; forecast and baselines (names of ``BASELINES``) start
+    at the last observed step."""
     times = np.concatenate([times_lookback, times_horizon])
     at, names, past = clock(times, zone), stamps(times, zone), len(lookback)
     seen = np.concatenate([lookback, truth if truth is not None else np.empty(0)])
@@ -56,7 +66,7 @@ def window_table(
     for kind, steps, values in (
         ("observed", np.arange(len(seen)), seen),
         ("forecast", ahead, np.r_[lookback[-1:], forecast]),
-        ("seasonal naive", ahead, np.r_[lookback[-1:], naive]),
+        *((kind, ahead, np.r_[lookback[-1:], values]) for kind, values in baselines.items()),
     ):
         kept = thin(values)
         rows.append(pd.DataFrame({"at": at[steps[kept]], "value": values[kept], "kind": kind, "step": steps[kept]}))
@@ -67,12 +77,18 @@ def window_table(
 
 
 def pointer_table(table: pd.DataFrame, begin: float) -> pd.DataFrame:
-    """One row per step with all three values as text: what the pointer tells."""
+    """One row per step with the value of every line as text: what the pointer tells."""
     wide = table.pivot_table(index=["at", "when"], columns="kind", values="text", aggfunc="first").reset_index()
-    for kind in KINDS:
+    for kind in ("observed", *drawn(table)):
         wide[kind] = wide[kind].fillna("") if kind in wide else ""
-    wide.loc[wide["at"] < begin, ["forecast", "seasonal naive"]] = ""
+    wide.loc[wide["at"] < begin, list(drawn(table))] = ""
     return pd.DataFrame(wide)
+
+
+def drawn(table: pd.DataFrame) -> tuple[str, ...]:
+    """The forecast and the baselines that the table holds, in the order of ``KINDS``."""
+    held = set(table["kind"])
+    return tuple(kind for kind in KINDS[1:] if kind in held)
 
 
 def window_picture(
@@ -86,11 +102,16 @@ def window_picture(
         ("in its own units", 25.0, colors.muted, "normal"),
         ("observed", 50.0, colors.text, "normal"),
         ("forecast", 67.0, colors.accent, "bold"),
-        ("– – seasonal", 84.0, colors.muted, "normal"),
-        ("naive", 98.0, colors.muted, "normal"),
     ]
+    down = 84.0
+    for kind in drawn(table)[1:]:
+        # a name of two words takes two lines: the gutter is narrow
+        for row, word in enumerate(kind.split()):
+            words.append((word if row else f"{BASELINES[kind][1]} {word}", down, colors.muted, "normal"))
+            down += 14
+        down += 3
     hover = {"type": "point", "encodings": ["x"], "on": "pointermove", "nearest": True, "clear": "pointerout"}
-    told = tip(("when", "time"), *((kind, kind) for kind in KINDS))
+    told = tip(("when", "time"), *((kind, kind) for kind in ("observed", *drawn(table))))
     met = {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0}
     spec = {
         "layer": [
@@ -101,7 +122,7 @@ def window_picture(
                 color=colors.accent_soft,
                 opacity=0.6,
             ),
-            *_three_lines(x, y, colors, (1.5, 2.4, 1.4)),
+            *_lines(table, x, y, colors, (1.5, 2.4, 1.4)),
             {
                 **mark(
                     "rule", "pointer", {"x": x, "opacity": met, "tooltip": told}, color=colors.text, strokeDash=[2, 2]
@@ -140,12 +161,12 @@ def small_picture(table: pd.DataFrame, begin: float, dated: bool, zone: str, var
     spec = {
         "layer": [
             mark("rect", "future", future, color=colors.accent_soft, opacity=0.6),
-            *_three_lines(x, y, colors, (1.1, 1.7, 1.0)),
+            *_lines(table, x, y, colors, (1.1, 1.7, 1.0)),
         ],
         "height": 74,
     } | SNUG
     tables = {"window": table, "future": pd.DataFrame({"from": [begin], "to": [float(table["at"].to_numpy().max())]})}
-    return Picture(spec, tables, f"{variate}: the same window, observed, forecast and seasonal naive.")
+    return Picture(spec, tables, f"{variate}: the same window, observed, {' and '.join(drawn(table))}.")
 
 
 def strip_table(mse: np.ndarray, most: int = MOST_BARS) -> pd.DataFrame:
@@ -313,21 +334,20 @@ def _time(dated: bool, zone: str, gutter: bool = False) -> dict[str, Any]:
     return {"field": "at", "type": "temporal", "scale": scale | {"type": "utc"}, "axis": axis}
 
 
-def _three_lines(
-    x: dict[str, Any], y: dict[str, Any], colors: Colors, wide: tuple[float, float, float]
+def _lines(
+    table: pd.DataFrame, x: dict[str, Any], y: dict[str, Any], colors: Colors, wide: tuple[float, float, float]
 ) -> list[dict[str, Any]]:
-    of = {kind: [{"filter": {"field": "kind", "equal": kind}}] for kind in KINDS}
-    place = {"x": x, "y": y}
+    """Observed, forecast and baselines, the forecast on top."""
+
+    def line(kind: str, **looks: Any) -> dict[str, Any]:
+        only = [{"filter": {"field": "kind", "equal": kind}}]
+        return mark("line", "window", {"x": x, "y": y}, transform=only, **looks)
+
     return [
-        mark(
-            "line",
-            "window",
-            place,
-            transform=of["seasonal naive"],
-            color=colors.baseline,
-            strokeDash=[5, 4],
-            strokeWidth=wide[2],
+        *(
+            line(kind, color=colors.baseline, strokeDash=BASELINES[kind][0], strokeWidth=wide[2])
+            for kind in drawn(table)[1:]
         ),
-        mark("line", "window", place, transform=of["observed"], color=colors.text, strokeWidth=wide[0]),
-        mark("line", "window", place, transform=of["forecast"], color=colors.accent, strokeWidth=wide[1]),
+        line("observed", color=colors.text, strokeWidth=wide[0]),
+        line("forecast", color=colors.accent, strokeWidth=wide[1]),
     ]

@@ -17,7 +17,9 @@ ROWS = np.arange(100, 112)
 
 def table(times: np.ndarray, truth: np.ndarray | None):
     values = np.arange(8.0)
-    return charts.window_table(times[:8], times[8:], values, truth, np.ones(4), np.zeros(4), "Europe/Berlin")
+    return charts.window_table(
+        times[:8], times[8:], values, truth, np.ones(4), {"seasonal naive": np.zeros(4)}, "Europe/Berlin"
+    )
 
 
 def test_times_are_those_of_the_zone() -> None:
@@ -46,7 +48,7 @@ def test_the_window_holds_what_was_given(times: np.ndarray, truth: np.ndarray | 
 def test_the_pointer_tells_no_forecast_before_it_begins() -> None:
     begin = charts.clock(HOURS[8:9], "UTC")[0]
     found = charts.pointer_table(
-        charts.window_table(HOURS[:8], HOURS[8:], np.zeros(8), None, np.ones(4), np.ones(4), "UTC"), begin
+        charts.window_table(HOURS[:8], HOURS[8:], np.zeros(8), None, np.ones(4), {"drift": np.ones(4)}, "UTC"), begin
     )
     assert (found.loc[found["at"] < begin, "forecast"] == "").all()
     assert (found.loc[found["at"] >= begin, "forecast"] == "1").all()
@@ -68,6 +70,32 @@ def test_a_long_line_keeps_its_extremes_and_ends(values: np.ndarray) -> None:
     assert len(kept) <= 2002
     assert {0, len(values) - 1} <= set(kept)
     assert (values[kept].min(), values[kept].max()) == (values.min(), values.max())
+
+
+def test_every_baseline_has_dashes_of_its_own_and_is_named_beside_the_chart() -> None:
+    """All are grey: only the dashes and the words of the gutter tell them apart."""
+    beside = {name: np.full(4, float(i)) for i, name in enumerate(charts.BASELINES)}
+    found = charts.window_table(HOURS[:8], HOURS[8:], np.zeros(8), None, np.ones(4), beside, "UTC")
+    begin = charts.clock(HOURS[8:9], "UTC")[0]
+    picture = charts.window_picture(found, begin, True, "UTC", "load", False, LIGHT)
+    picture.chart(LIGHT)
+    lines = [
+        layer["mark"]
+        for layer in picture.spec["layer"]
+        if layer["mark"].get("strokeDash") and "strokeWidth" in layer["mark"]
+    ]
+    assert len({tuple(line["strokeDash"]) for line in lines}) == len(charts.BASELINES)
+    assert {line["color"] for line in lines} == {LIGHT.baseline}
+    said = " ".join(str(v["label"]) for layer in picture.spec["layer"] for v in layer["data"].get("values", []))
+    assert all(name in said for name in charts.BASELINES)
+    told = charts.pointer_table(found, begin)
+    assert told.iloc[-1][list(charts.BASELINES)].tolist() == ["0", "1", "2", "3", "4"]
+
+
+def test_no_baseline_is_drawn_where_none_is_chosen() -> None:
+    found = charts.window_table(HOURS[:8], HOURS[8:], np.zeros(8), None, np.ones(4), {}, "UTC")
+    assert charts.drawn(found) == ("forecast",)
+    charts.window_picture(found, charts.clock(HOURS[8:9], "UTC")[0], True, "UTC", "load", False, LIGHT).chart(LIGHT)
 
 
 @pytest.mark.parametrize("dated", [True, False])
