@@ -1,6 +1,5 @@
-"""Published and corrected saliency, parity files, and whether attention matters."""
+"""Published and corrected saliency, and parity files."""
 
-import json
 
 import numpy as np
 import pytest
@@ -9,11 +8,9 @@ from safetensors.torch import save_file
 
 from core.errors import UserError
 from core.explain.parity import check
-from core.explain.relevance import relevance, sentence
 from core.explain.saliency import corrected, published, shares
 from core.models.contract import Shape
 from core.models.registry import build
-from tests.evaluate.test_run import trained
 
 
 def trace(batch: int = 2, lookback: int = 96, **options):
@@ -62,25 +59,6 @@ def test_one_scale_has_no_map_and_says_so():
     inside = trace(scales=1)
     assert not inside.maps
     assert corrected(inside).speaks_for == 0 and not corrected(inside).values.any()
-    nothing = {"uniform": None, "without_attended": None}
-    assert "no attention" in sentence(nothing)
-
-
-def test_relevance_of_a_trained_run(waves, small_spec):
-    run = trained(waves, small_spec(waves))
-    found = relevance(run, waves)
-    assert len(found["without_scale"]) == len(found["shares"]) == 3
-    assert sum(found["shares"]) == pytest.approx(1, abs=1e-5)
-    assert found["windows"] == run.count(waves)
-    assert found["mse"] == pytest.approx(float(run.errors(waves).mse.mean()), rel=1e-4)
-    assert json.loads(json.dumps(found)) == found
-
-
-@pytest.mark.parametrize(
-    "uniform, words", [(0.0004, "does not use its attention"), (-0.02, "hurts"), (0.05, "rises by 5.0%")]
-)
-def test_the_headline_says_what_uniform_attention_costs(uniform, words):
-    assert words in sentence({"uniform": uniform, "without_attended": 0.1})
 
 
 def test_a_changed_weight_fails_the_parity_check(shared, tmp_path):
