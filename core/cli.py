@@ -238,22 +238,27 @@ def explain(
     directory: Directory,
     file: File,
     window: Annotated[int, typer.Option(help="A test window, from 0.")] = 0,
+    variate: Annotated[
+        str, typer.Option(help="Whose map, where an architecture has one for each; the first target.")
+    ] = "",
     json_: Json = False,
     time_column: TimeColumn = None,
     day_first: DayFirst = None,
     fill: Filling = Fill.keep,
 ) -> None:
-    """Which part of one window the model used, by the published and the corrected reading of its attention."""
+    """Which part of one window the model used, by every reading of its attention that the architecture has."""
     import numpy as np
 
-    from core.explain.saliency import corrected, published
+    from core.explain.saliency import readings
 
     run, series = _open(directory, file, time_column, day_first, fill)
     chosen = run.window(series, _window(run, series, window))
+    asked = _names(variate, run.spec.columns) or run.spec.targets
+    column, about_model = run.spec.columns.index(asked[0]), run.model.capabilities
 
-    def look() -> tuple[Any, Any, Any]:
+    def look() -> tuple[Any, ...]:
         trace = run.trace(chosen.lookback)
-        return trace, published(trace), corrected(trace)
+        return trace, *readings(trace, about_model.saliency, run.spec.lookback, column)
 
     took = []
     for _ in range(6):
@@ -262,9 +267,20 @@ def explain(
         took.append((time.perf_counter() - begun) * 1000)
     size = [float(np.abs(scale.contribution).mean()) for scale in trace.scales]
     relevance = run.card.get("relevance") or {}
+    unscored = "This run was not scored, so that nothing says which part it needs."
+    if not (about_model.attention or about_model.scales):
+        unscored = "It has neither attention nor scales whose worth could be measured."
     about = {
         "window": window,
         "times": _stamps(chosen.times_lookback),
+        "variate": asked[0],
+        "no_saliency": "" if maps else about_model.reason or "This configuration has no attention over time.",
+        "maps": [
+            {"branch": m.branch, "scale": m.scale, "layer": m.layer, "head": m.head, "queries": m.query.kind}
+            | {"keys": m.key.kind, "shape": list(m.weights.shape[1:])}
+            for m in trace.maps
+            if m.variate in (None, column)
+        ],
         "saliency": {
             found.method: {
                 "values": found.values.tolist(),
@@ -277,6 +293,7 @@ def explain(
         "scales": [
             {
                 "scale": s.scale,
+                "name": s.name,
                 "factor": s.factor,
                 "patch": s.patch,
                 "weight": s.weight,
@@ -284,7 +301,7 @@ def explain(
             }
             for s, part in zip(trace.scales, size, strict=True)
         ],
-        "relevance": relevance.get("sentence", "This run was not scored, so that nothing says which scale it needs."),
+        "relevance": relevance.get("sentence", unscored),
         "milliseconds": {"first": took[0], "median": float(np.median(took[1:]))},
     }
     if json_:
@@ -292,6 +309,8 @@ def explain(
         return
     for found in maps:
         typer.echo(f"{found.method}: {found.sentence}")
+    if not maps:
+        typer.echo(f"No saliency of the window: {about['no_saliency']}")
     for scale in about["scales"]:
         typer.echo(f"scale {scale['scale']} (factor {scale['factor']}): {scale['share']:.1%} of the forecast")
     typer.echo(about["relevance"])

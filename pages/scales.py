@@ -14,31 +14,48 @@ view = inspect.context()
 run, shown, found = view.run, colors(), view.relevance
 trace = view.trace()
 
+grids = run.model.grids(run.model.config, view.lookback)
+
 if not trace.scales:
-    reason = run.model.capabilities.reason or "It forecasts from one resolution."
-    st.markdown(f"{widgets.plain(run.model.title)} has no scales. {widgets.plain(reason)}")
-    st.page_link(
-        "pages/forecast.py", label="See its forecast", icon=":material/show_chart:", query_params=dict(st.query_params)
+    reads = (
+        "It reads the window at one resolution, so there is nothing to split."
+        if len(grids) == 1
+        else f"It reads the window in {len(grids)} ways, but mixes them before it forecasts, so that no part of the "
+        "forecast belongs to one of them."
     )
+    st.markdown(f"**The forecast of {widgets.plain(run.model.title)} has no parts that add up to it.** {reads}")
+    inspect.elsewhere(attention=bool(trace.maps))
     st.stop()
 
 count = len(trace.scales)
-names, ramp = charts.scale_names(count), palette(count)
+names, ramp = charts.names_of(trace), palette(count)
 scales = list(zip(trace.scales, names, ramp, strict=True))
+weighted = bool(run.model.scale_weights())
+strides = {i: grid.stride for i, grid in enumerate(grids)}
 
 
 def headline() -> str:
     """Which scales carry the forecast, from what the run's card measured on the test windows."""
-    without = found.get("without_attended")
-    if without is None:
+    without, changes = found.get("without_attended"), found.get("without_scale") or []
+    if count == 1:
         return "This model has one scale, and it makes the whole forecast."
-    others = "the other" if count == 2 else f"the other {count - 1}"
-    if abs(without) < 0.02:
+    if without is not None:
+        others = "the other" if count == 2 else f"the other {count - 1}"
+        if abs(without) < 0.02:
+            return (
+                f"Only the finest scale carries this forecast. It has no attention: leaving out {others} changes the "
+                f"test error by {without:+.1%}."
+            )
         return (
-            f"Only the finest scale carries this forecast. It has no attention: leaving out {others} changes the test "
-            f"error by {without:+.1%}."
+            f"All scales count: leaving out {others} and keeping the finest changes the test error by {without:+.1%}."
         )
-    return f"All scales count: leaving out {others} and keeping the finest changes the test error by {without:+.1%}."
+    if len(changes) != count:
+        return ""
+    most, least = int(np.argmax(changes)), int(np.argmin(changes))
+    return (
+        f"{widgets.plain(names[most]).capitalize()} counts most: without it the test error changes by "
+        f"{changes[most]:+.1%}; without {widgets.plain(names[least])} by {changes[least]:+.1%}."
+    )
 
 
 def signed(change: float) -> str:
@@ -50,8 +67,9 @@ if found:
     heading.markdown(headline())
 
 tools = st.container(horizontal=True, gap="medium", vertical_alignment="center", key="scales-tools")
+split = any(s.seasonal is not None for s in trace.scales)
 with tools:
-    parts = st.toggle(
+    parts = split and st.toggle(
         "Seasonal and trend part",
         key="scales-parts",
         help="Each contribution is a seasonal (solid) and a trend part (dashed).",
@@ -59,7 +77,7 @@ with tools:
     by_hand = st.toggle(
         "Move the weights",
         key="scales-by-hand",
-        help="What if the scales had other weights? Contributions are multiplied; the attention stays as it was.",
+        help="What if the scales had other weights? Contributions are multiplied; everything before stays as it was.",
     )
 
 moved = {s.scale: s.weight for s in trace.scales}
@@ -74,7 +92,9 @@ if by_hand:
         row = st.columns([*([2] * count), 1], vertical_alignment="bottom")
         for place, (s, name, _) in zip(row, scales, strict=False):
             key, learned = f"weight-{view.row.id}-{s.scale}", round(s.weight, 2)
-            value = place.slider(f"{name}, learned {learned:.2f}", 0.0, 1.0, learned, 0.01, key=key)
+            value = place.slider(
+                f"{name}, learned {learned:.2f}" if weighted else name, 0.0, max(1.0, learned), learned, 0.01, key=key
+            )
             moved[s.scale] = s.weight if abs(value - learned) < 1e-6 else value
         row[-1].button("Reset", on_click=reset, icon=":material/undo:")
 factors = {s.scale: moved[s.scale] / s.weight if s.weight else 1.0 for s in trace.scales}
@@ -106,11 +126,14 @@ for i, (s, name, color) in enumerate(scales):
                     parts=parts,
                     factor_by_hand=factors[s.scale] if factors[s.scale] != 1 else None,
                     head=i == 0,
+                    stride=strides.get(i, 0),
                 ),
                 key=f"scale-picture-{i}",
             )
         with about, st.container(gap=None):
-            st.markdown(f"Weight **{s.weight:.3f}**" + (f" → {moved[s.scale]:.2f}" if factors[s.scale] != 1 else ""))
+            if weighted or factors[s.scale] != 1:
+                by = f" → {moved[s.scale]:.2f}" if factors[s.scale] != 1 else ""
+                st.markdown(f"Weight **{s.weight:.3f}**{by}")
             if epochs:
                 inspect.show(
                     charts.weights_picture(
@@ -118,7 +141,7 @@ for i, (s, name, color) in enumerate(scales):
                     ),
                     key=f"scale-weights-{i}",
                 )
-            if found:
+            if len(found.get("shares") or []) == count:
                 widgets.note(
                     f"{found['shares'][i]:.0%} of the change  \nwithout it: MSE {signed(found['without_scale_mse'][i])}"
                 )
@@ -154,7 +177,8 @@ def numbers() -> pd.DataFrame:
     rows = {"time": view.stamps[view.lookback :], "steps ahead": np.arange(1, view.horizon + 1)}
     for s, name, _ in scales:
         for part in ("contribution", "seasonal", "trend"):
-            rows[f"{name} {part}"] = getattr(s, part)[0, :, view.column]
+            if (values := getattr(s, part)) is not None:
+                rows[f"{name} {part}"] = values[0, :, view.column]
     return pd.DataFrame(rows | {"level": rest, "forecast": forecast})
 
 

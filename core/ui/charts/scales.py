@@ -22,19 +22,22 @@ def seen_table(scale: ScaleOutput, variate: int) -> pd.DataFrame:
     """What the scale saw of one variate: ``at, value, text``; a pooled point stands in the middle of its steps."""
     values = scale.seen[0, :, variate]
     kept = thin(values)
-    first = kept * scale.factor
+    first = scale.first + kept * scale.factor
     names = [f"step {a}" if scale.factor == 1 else f"steps {a} to {a + scale.factor - 1}" for a in first]
     return pd.DataFrame({"at": first + scale.factor / 2, "value": values[kept], "where": names}).assign(
         text=lambda t: [number(v) for v in t["value"]]
     )
 
 
-def patches_table(scale: ScaleOutput, lookback: int) -> pd.DataFrame:
-    """The patches of the scale on the window: ``from, to, odd``; empty for a scale without attention."""
+def patches_table(scale: ScaleOutput, lookback: int, stride: int = 0) -> pd.DataFrame:
+    """The patches of the scale on the window: ``from, to, odd``; empty for a scale without attention.
+
+    ``stride`` is the points from one patch to the next where they overlap: bands then run from start to start.
+    """
     if not scale.patch:
         return pd.DataFrame({"from": [], "to": [], "odd": []})
-    wide = scale.patch * scale.factor
-    first = np.arange(0, lookback, wide)
+    wide = (stride or scale.patch) * scale.factor
+    first = np.arange(scale.first, lookback, wide)
     return pd.DataFrame({"from": first, "to": np.minimum(first + wide, lookback), "odd": np.arange(len(first)) % 2})
 
 
@@ -69,6 +72,12 @@ def limits_of(trace: Trace, variate: int) -> tuple[float, float]:
     return min(0.0, float(np.min(values))), max(0.0, float(np.max(values)))
 
 
+def names_of(trace: Trace) -> list[str]:
+    """What each scale is called: its own name, else ``scale_names``."""
+    usual = scale_names(len(trace.scales))
+    return [part.name or name for part, name in zip(trace.scales, usual, strict=True)]
+
+
 def scale_names(count: int) -> list[str]:
     """``fine``, ``scale 1``, ..., ``coarse``."""
     return ["fine", *[f"scale {m}" for m in range(1, count - 1)], "coarse"][:count] if count > 1 else ["the only scale"]
@@ -87,11 +96,12 @@ def scale_picture(
     parts: bool = False,
     factor_by_hand: float | None = None,
     head: bool = False,
+    stride: int = 0,
 ) -> Picture:
     """One scale: left what it saw, with its patches; right what it adds to the forecast, in the data's own units.
 
     ``parts`` draws its seasonal and trend part; ``factor_by_hand`` (weight by hand / weight) the moved contribution.
-    ``head`` makes room for the two headings.
+    ``head`` makes room for the two headings. ``stride`` is that of overlapping patches, in points.
     """
     contribution = scale.contribution[0, :, variate]
     lines = {"adds": contribution}
@@ -102,7 +112,7 @@ def scale_picture(
     stretch = 1.0 if factor_by_hand is None else max(1.0, factor_by_hand)
     tables = {
         "seen": seen_table(scale, variate),
-        "patches": patches_table(scale, lookback),
+        "patches": patches_table(scale, lookback, stride),
         "adds": adds_table(lines, lookback),
         "limits": pd.DataFrame({"value": np.array(limits) * stretch}),
     }
@@ -112,7 +122,9 @@ def scale_picture(
     adds = quantity("value", scale=_band(top) | {"zero": True}, axis=_right_axis())
     few = len(tables["seen"]) <= 64 and scale.factor > 1
     every = "every step" if scale.factor == 1 else f"every {scale.factor} steps"
-    kind = "no attention" if not scale.patch else f"patches of {scale.patch}"
+    kind = "no patches" if not scale.patch else f"patches of {scale.patch}"
+    if stride and stride != scale.patch and scale.patch:
+        kind += f", every {stride}"
     left = [
         mark(
             "rect",
