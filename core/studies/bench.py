@@ -74,7 +74,9 @@ def cells_of(
                         device=resolve_device(device),
                         threads=threads,
                     )
-                    found.append(Cell(spec, _settings(spec.recipe.name, own[model], changes)))
+                    fitted = architecture(model).capabilities.fitted  # no recipe has a part in those
+                    name = "fitted" if fitted else spec.recipe.name
+                    found.append(Cell(spec, _settings(name, own[model], {} if fitted else changes)))
     by_print = {series.fingerprint: series for series in tables}
     faults = [impossible(cell.spec, by_print[cell.spec.fingerprint]) for cell in found]
     if all(faults):
@@ -320,9 +322,9 @@ def _each(table: Sequence[Row]) -> list[str]:
                 len(row.cells),
                 _with_deviation(mse, row.deviation("mse")),
                 _with_deviation(row.mean("mae"), row.deviation("mae")),
-                _figure(row.paper),
+                _figure(row.paper, 3),
                 _percent(against(mse, row.paper and row.paper.mse)),
-                _figure(row.code),
+                _figure(row.code, 4),
                 _percent(against(mse, row.code and row.code.mse)),
                 f"{row.cells[0].numbers['windows']:,}",
                 f"{row.cells[0].numbers['parameters']:,}",
@@ -356,10 +358,10 @@ def _with_deviation(value: float, deviation: float | None) -> str:
     return f"{value:.4f}" if deviation is None else f"{value:.4f} ± {deviation:.4f}"
 
 
-def _figure(figure: published.Figure | None) -> str:
-    if figure is None:
-        return ""
-    return f"{figure.mse:.4g}" if figure.mae is None else f"{figure.mse:.4g} / {figure.mae:.4g}"
+def _figure(figure: published.Figure | None, digits: int) -> str:
+    """MSE / MAE, or the MSE alone, with the digits it was reported with."""
+    known = [] if figure is None else [value for value in (figure.mse, figure.mae) if value is not None]
+    return " / ".join(f"{value:.{digits}f}" for value in known)
 
 
 def _percent(value: float | None) -> str:

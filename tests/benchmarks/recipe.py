@@ -4,17 +4,19 @@ Two sets, two horizons, one seed. A finished cell is never run again: ``docs/res
 """
 
 import json
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from core.data.read import parse, sniff
+from core.data.series import Series
 from core.training.device import keep_freed_memory
 from core.training.events import EpochDone
 from core.training.loop import train
 from core.training.spec import Recipe, Spec, Split
-from tests.benchmarks.accuracy import CELLS as ACCURACY
-from tests.benchmarks.accuracy import load
 
-CELLS = ACCURACY.parent / "recipe.jsonl"
+ROOT = Path(__file__).parents[2]
+CELLS = ROOT / "docs" / "results" / "recipe.jsonl"
 SETS = [(dataset, horizon) for dataset in ("ETTh1", "ETTh2") for horizon in (96, 336)]
 SEED = 1
 
@@ -50,6 +52,12 @@ def run(threads: int = 1, measured: str = "") -> None:
                 with CELLS.open("a") as lines:
                     lines.write(json.dumps(about | found) + "\n")
     write_table(measured)
+
+
+def load(dataset: str) -> Series:
+    """A benchmark series beside the checkout (see ``tests/conftest.py``)."""
+    path = ROOT.parent / "shared" / "data" / f"{dataset}.csv"
+    return parse(path, sniff(path, path.name).choice)[0]
 
 
 def cells() -> dict[tuple[str, str, int], dict[str, Any]]:

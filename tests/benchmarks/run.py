@@ -1,16 +1,14 @@
 """``python -m tests.benchmarks.run NAME`` measures, and writes ``docs/results/<name>.md``.
 
-Measure on a quiet machine. Accuracy takes hours; its finished cells are kept, and it writes its own table.
+Measure on a quiet machine. Accuracy has a command of its own, ``python -m core bench``.
 """
 
 import argparse
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
-from tests.benchmarks import accuracy, pages, path, recipe, steps
+from core.studies.bench import machine
+from tests.benchmarks import pages, path, recipe, steps
 
 PLACE = Path(__file__).parents[2] / "docs" / "results"
 ABOUT = {
@@ -34,15 +32,12 @@ MEASURES = {"steps": steps.measure, "path": path.measure, "pages": pages.measure
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "accuracy", "recipe", "all"])
-    parser.add_argument("--seeds", type=int, default=1, help="seeds of the accuracy cells")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the accuracy cells")
+    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "recipe", "all"])
+    parser.add_argument("--threads", type=int, default=1, help="threads of the recipe's cells")
     asked = parser.parse_args()
     for name, measure in MEASURES.items():
         if asked.what in (name, "all"):
             write(name, measure())
-    if asked.what in ("accuracy", "all"):
-        accuracy.run(asked.seeds, asked.threads, measured=measured("accuracy"))
     if asked.what == "recipe":
         recipe.run(asked.threads, measured("recipe"))
 
@@ -61,15 +56,6 @@ def write(name: str, rows: list[dict[str, object]]) -> None:
 def measured(name: str) -> str:
     """The command, the day and the machine, as one line."""
     return f"`python -m tests.benchmarks.run {name}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
-
-
-def machine() -> str:
-    """What it is, without its name: cores, memory, processor."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = psutil.virtual_memory().total / 2**30
-    cpu = Path("/proc/cpuinfo")
-    model = next((s.split(":", 1)[1].strip() for s in cpu.read_text().splitlines() if s.startswith("model name")), "")
-    return f"{cores} cores, {memory:.0f} GB of memory, {model or 'processor unknown'}"
 
 
 if __name__ == "__main__":
