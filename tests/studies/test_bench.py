@@ -95,10 +95,8 @@ def test_averages_are_over_the_horizons_measured_and_reported(cell, tmp_path):
     # published: (.376 + .427 + .469 + .479) / 4 = .43775; ours .44
     line = "| ETTh1 | casa | 96 | published | 96 192 336 720 | 1 | 0.4400 | 0.2200 | 0.4377 | +0.5 % |"
     assert line in text
-    assert (
-        "| ETTh1 | casa | 96 | published | 96 | 1 | 0.3800 | 0.1900 | 0.376 / 0.397 | +1.1 % | 0.3822 / 0.4046 | -0.6 % |"
-        in text
-    )
+    beside = "0.376 / 0.397 | +1.1 % | 0.3822 / 0.4046 | -0.6 %"
+    assert f"| ETTh1 | casa | 96 | published | 96 | 1 | 0.3800 | 0.1900 | {beside} |" in text
     assert "Look-backs differ" not in text
 
 
