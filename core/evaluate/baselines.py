@@ -27,7 +27,7 @@ from core.training.spec import Spec
 FILE = "baselines.safetensors"
 SIMPLE, ESTIMATED = ("naive", "drift"), ("autoets", "autotheta")
 NAMES = {"naive": "naive", "drift": "drift", "autoets": "AutoETS", "autotheta": "AutoTheta"}  # as pages write them
-MOST = 100  # targets for which the library is asked: half a second each
+MOST = 100  # targets for which the library is asked: up to a second each
 
 Baselines = Mapping[str, Forecaster]
 
