@@ -187,6 +187,11 @@ class Forecaster(nn.Module, ABC):
         """A model with the weights of the public code, names mapped by rule, never by one configuration's sizes."""
         raise UserError(f"There is no public code to compare {cls.title} with.")
 
+    @classmethod
+    def runs_on(cls) -> str:
+        """Which form of its arithmetic runs on this machine and why, in a sentence; empty where there is one only."""
+        return ""
+
     def scale_weights(self) -> list[float]:
         """One weight per scale, fine to coarse; empty for models without weights of their scales."""
         return []
