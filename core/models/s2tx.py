@@ -232,6 +232,10 @@ class S2TX(Forecaster):
         branches.check_branches(config, shape)
 
     @classmethod
+    def runs_on(cls) -> str:
+        return branches.scan_note()
+
+    @classmethod
     def diagram(cls, config: ModelConfig, shape: Shape) -> Diagram:
         config = cast(Config, config)
         L, H, C, D = shape.lookback, shape.horizon, shape.variates, config.width

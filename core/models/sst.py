@@ -159,6 +159,10 @@ class SST(Forecaster):
             )
 
     @classmethod
+    def runs_on(cls) -> str:
+        return branches.scan_note()
+
+    @classmethod
     def diagram(cls, config: ModelConfig, shape: Shape) -> Diagram:
         config = cast(Config, config)
         L, H, C, D = shape.lookback, shape.horizon, shape.variates, config.width

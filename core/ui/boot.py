@@ -38,6 +38,7 @@ PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("scales", "Scales", "stacked_line_chart", "The forecast as the exact sum of what each scale adds."),
         ("attention", "Attention", "grid_on", "What the model looked at, and how far to believe the picture."),
     ),
+    "Learn": (("models", "Models", "account_tree", "Every architecture: its data flow, and what it may claim."),),
 }
 
 
@@ -58,7 +59,7 @@ def navigate() -> Any:
     return chosen
 
 
-def page(title: str, follows: tuple[str, ...] = state.NAMES) -> DeltaGenerator:
+def page(title: str, follows: tuple[str, ...] = state.VIEW) -> DeltaGenerator:
     """Every page's first call: guards the deep link, restores the choices that this page follows, sets the heading.
 
     Returns the empty place right of the heading, for one sentence that may come later.

@@ -1,4 +1,4 @@
-"""What is being looked at, in the URL: dataset, run, window, variate, scale, step. Any view is a link. No widgets.
+"""What is being looked at, in the URL: dataset, run, window, variate, scale, step, ... Any view is a link. No widgets.
 
 Widgets are not bound to the URL by Streamlit, because a bound value equal to its default vanishes from the address:
 a link to "the latest run" would then show another run tomorrow. Pages call ``get`` for a widget's start value and
@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import streamlit as st
 
-NAMES = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step")
-BELONGS = {"dataset": NAMES[1:], "run": NAMES[2:]}  # a new dataset or run forgets what was chosen within the old one
+VIEW = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step")
+NAMES = (*VIEW, "model")  # an architecture, where no run has chosen it
+BELONGS = {"dataset": VIEW[1:], "run": VIEW[2:]}  # a new dataset or run forgets what was chosen within the old one
 _KEPT = "chosen"
 
 

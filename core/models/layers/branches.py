@@ -4,11 +4,13 @@ The global branch cuts all L steps into long patches, the local branch the last 
 overlap, and the end is filled by repeating the last step. Options, geometry and what cannot work live here.
 """
 
+import torch
 from pydantic import Field
 
 from core.errors import UserError
 from core.models.contract import Grid, ModelConfig, Shape
 from core.models.layers.patching import count_padded
+from core.models.layers.selective_scan import scan_path
 from core.models.trace import Axis, time_axis
 
 
@@ -60,6 +62,12 @@ class TwoBranches(ModelConfig):
     conv: int = Field(default=4, ge=1, le=16, title="Convolution", description="Steps of Mamba's convolution.")
     expand: int = Field(default=2, ge=1, le=8, title="Expansion", description="Mamba's channels per feature.")
     dropout: float = Field(default=0.3, ge=0, lt=1, title="Dropout", description="Share of values dropped in training.")
+
+
+def scan_note() -> str:
+    """Which form of the selective scan runs on this machine, in a sentence. The first call may compile (seconds)."""
+    path = scan_path("cuda" if torch.cuda.is_available() else "cpu")
+    return f"Selective scan on this machine: {path.name} ({path.reason})."
 
 
 def local_window(config: TwoBranches, lookback: int) -> int:
