@@ -140,6 +140,13 @@ class Forecaster(nn.Module, ABC):
     def __init__(self, config: ModelConfig, shape: Shape) -> None:
         super().__init__()
         self.config, self.shape = config, shape
+        # a built model answers for its own options: model.capabilities; a class for its defaults
+        vars(self)["capabilities"] = self.capabilities_of(config)
+
+    @classmethod
+    def capabilities_of(cls, config: ModelConfig) -> Capabilities:
+        """What this configuration can do: what the class declares, less what an option takes away."""
+        return cls.capabilities
 
     @classmethod
     def check(cls, config: ModelConfig, shape: Shape) -> None:

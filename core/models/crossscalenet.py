@@ -34,6 +34,7 @@ from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
 from core.models.layers.encoders import EncoderPair, affine
 from core.models.layers.normalisation import RevIN
+from core.models.layers.position import position_code
 from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace, array, time_axis
 
 
@@ -467,15 +468,6 @@ def attention_maps(m: int, grid: Grid, found: dict[str, Tensor], lookback: int) 
     local[:, :, last] = local[:, :, last:].sum(-1)
     cut, fine = slice(0, grid.points), Axis("time", points)
     return [patch, AttentionMap("local", local[:, cut, cut], fine, fine, scale=m, carried=carried[:, cut])]
-
-
-def position_code(length: int, variates: int) -> Tensor:
-    """Sinusoidal code, L x C (Vaswani et al. 2017), over the variates as features."""
-    code = torch.zeros(length, variates)
-    step = torch.exp(torch.arange(0, variates, 2) * (-math.log(10000.0) / variates))
-    angle = torch.arange(length)[:, None] * step
-    code[:, 0::2], code[:, 1::2] = angle.sin(), angle.cos()[:, : variates // 2]
-    return code
 
 
 MODEL = CrossScaleNet

@@ -199,10 +199,12 @@ class TrainingState:
         self._evaluated: Forecaster | None = None
 
     def learning_rate(self) -> float:
-        """At the next step. ``halving`` is by epoch, the others by step."""
+        """At the next step. ``halving`` and ``fading`` are by epoch, the others by step."""
         peak, done, total = self.recipe.learning_rate, self.steps, self.batches * self.recipe.epochs
         if self.recipe.schedule == "halving":
             return peak * 0.5 ** (done // self.batches)
+        if self.recipe.schedule == "fading":
+            return peak * 0.9 ** max(done // self.batches - 2, 0)
         rising = self.recipe.warmup * total
         if done < rising:
             return peak * (done + 1) / (rising + 1)

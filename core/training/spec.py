@@ -59,8 +59,10 @@ class Recipe(Frozen):
     learning_rate: float = Field(
         default=1e-3, gt=0, le=1, title="Learning rate", description="The peak, after warm-up."
     )
-    schedule: Literal["halving", "cosine", "constant"] = Field(
-        default="cosine", title="Schedule", description="halving: times 0.5 every epoch from the second."
+    schedule: Literal["halving", "fading", "cosine", "constant"] = Field(
+        default="cosine",
+        title="Schedule",
+        description="halving: times 0.5 every epoch from the second; fading: times 0.9 every epoch from the fourth.",
     )
     warmup: float = Field(default=0.1, ge=0, le=0.9, title="Warm-up", description="Share of all steps before the peak.")
     weight_decay: float = Field(default=1e-2, ge=0, le=10, title="Weight decay", description="AdamW only.")
