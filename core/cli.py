@@ -376,6 +376,10 @@ def bench(
     out = out.with_suffix("") if out.suffix in (".csv", ".md", ".jsonl") else out
     if out.is_dir():
         raise UserError(f"{out} is a folder. Give --out a file's name, for example {out / 'accuracy'}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out.parent} cannot be a folder ({error.strerror}). Choose another --out.") from None
     paths = [Path(file) for file in _list("--datasets", datasets)]
     series = [_read(path, None, day_first, fill)[0] for path in paths]
     cells = cells_of(

@@ -244,6 +244,7 @@ def test_doctor_says_what_runs(run, home):
         (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--horizons", "96,x"], "'x' is not a number of steps"),
         (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--horizons", "9000"], "The nearest that works"),
         (["bench", "--datasets", "{file}", "--out", "{tmp}"], "is a folder"),
+        (["bench", "--datasets", "{file}", "--out", "{file}/x"], "cannot be a folder"),
     ],
 )
 def test_faults_are_sentences_with_exit_code_2(run, file, trained, tmp_path, arguments, said):
