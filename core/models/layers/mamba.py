@@ -19,6 +19,7 @@ skip weight D is ``self.D``).
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,25 +31,52 @@ DELTA_RANGE = (1e-3, 1e-1)  # where delta starts, log-uniform over the channels
 
 
 class Mamba(nn.Module):
-    """``width`` is D, ``state`` N, ``conv`` K, ``rank`` R (a sixteenth of the width where not given)."""
+    """``width`` is D, ``state`` N, ``conv`` K, ``rank`` R (a sixteenth of the width where not given). ``bias`` is that
+    of the first and last projection, ``conv_bias`` the convolution's."""
 
-    def __init__(self, width: int, state: int = 16, conv: int = 4, expand: int = 2, rank: int | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        state: int = 16,
+        conv: int = 4,
+        expand: int = 2,
+        rank: int | None = None,
+        *,
+        bias: bool = False,
+        conv_bias: bool = True,
+    ) -> None:
         super().__init__()
         channels, rank = expand * width, rank or math.ceil(width / 16)
         self.parts = (rank, state, state)
-        self.in_proj = nn.Linear(width, 2 * channels, bias=False)
+        self.in_proj = nn.Linear(width, 2 * channels, bias=bias)
         # holds the weights; ``_convolve`` applies them in the layout of the other steps
-        self.conv1d = nn.Conv1d(channels, channels, conv, groups=channels, padding=conv - 1)
+        self.conv1d = nn.Conv1d(channels, channels, conv, groups=channels, padding=conv - 1, bias=conv_bias)
         self.x_proj = nn.Linear(channels, sum(self.parts), bias=False)
         self.dt_proj = nn.Linear(rank, channels)
         self.A_log = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(channels, 1))
         self.D = nn.Parameter(torch.ones(channels))
-        self.out_proj = nn.Linear(channels, width, bias=False)
+        self.out_proj = nn.Linear(channels, width, bias=bias)
         with torch.no_grad():
             self.dt_proj.weight.uniform_(-(rank**-0.5), rank**-0.5)
             low, high = (math.log(bound) for bound in DELTA_RANGE)
             delta_E = torch.empty(channels).uniform_(low, high).exp_()
             self.dt_proj.bias.copy_(delta_E + torch.log(-torch.expm1(-delta_E)))  # softplus of this is delta
+
+    @classmethod
+    def from_public(cls, options: dict[str, Any], public: dict[str, Tensor]) -> "Mamba":
+        """A block with the weights of mamba-ssm's, in their type; ``options`` are the arguments it was made with."""
+        rank = options.get("dt_rank", "auto")
+        block = cls(
+            options["d_model"],
+            options.get("d_state", 16),
+            options.get("d_conv", 4),
+            options.get("expand", 2),
+            None if rank == "auto" else rank,
+            bias=options.get("bias", False),
+            conv_bias=options.get("conv_bias", True),
+        )
+        block.load_state_dict(public)
+        return block.to(public["in_proj.weight"].dtype)
 
     def forward(self, x_BLD: Tensor, reverse: bool = False) -> Tensor:
         """B x L x D; ``reverse`` reads the tokens from the last to the first, as on a flipped sequence."""
