@@ -14,7 +14,9 @@ number that is not positive and no state can grow however long the sequence or l
 """
 
 import ctypes
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +28,9 @@ from torch.autograd.function import once_differentiable
 
 from core.models.layers import compiled
 
-# steps between two kept states of ``torch_scan``: the backward pass computes those between again
-CHUNK = 16
+# ``torch_scan`` keeps the state every so many steps and computes those between again in its backward pass: at most
+# CHUNK, and no more than keep a buffer of them within the processor's cache
+CHUNK, CHUNK_VALUES = 16, 2**20
 
 
 class ScanPath(NamedTuple):
@@ -143,85 +146,102 @@ def torch_scan(
     return _finish(y_BLE, x_BLE, D_E, gate_BLE)
 
 
+@dataclass
 class Chunk:
-    """A slice of K steps, time first (K x B x ...) and channels last: one step is contiguous in every buffer."""
+    """K steps of the inputs, time first, with the decay of each and the states before and after it (K x B x N x E)."""
 
-    def __init__(self, inputs: tuple[Tensor, ...], begin: int, end: int, reverse: bool) -> None:
-        self.x, self.delta, self.B, self.C = (tensor[:, begin:end].transpose(0, 1) for tensor in inputs)
-        steps = list(range(end - begin))
-        self.order = steps[::-1] if reverse else steps
-        # where the state before and after step t lies among K + 1 states
-        self.before, self.after = (slice(1, None), slice(None, -1)) if reverse else (slice(None, -1), slice(1, None))
-        self.first, self.last = (-1, 0) if reverse else (0, -1)
+    x: Tensor
+    delta: Tensor
+    B: Tensor
+    C: Tensor
+    input: Tensor  # delta * x
+    decay: Tensor
+    before: Tensor
+    after: Tensor
 
-    def run(self, start_BNE: Tensor, A_NE: Tensor) -> tuple[Tensor, Tensor]:
-        """Decays K x B x N x E, and the states K + 1 x B x N x E with ``start_BNE`` in front."""
-        K, (B, N, E) = len(self.order), start_BNE.shape
-        decay_KBNE = torch.mul(self.delta[:, :, None], A_NE).exp_()
-        h = start_BNE.new_empty(K + 1, B, N, E)
-        h[self.first] = start_BNE
-        before, after = h[self.before].unbind(0), h[self.after].unbind(0)
-        torch.mul(self.B[..., None], (self.delta * self.x)[:, :, None], out=h[self.after])
-        decays = decay_KBNE.unbind(0)
-        for t in self.order:
-            after[t].addcmul_(decays[t], before[t])
-        return decay_KBNE, h
+
+class Walk:
+    """Goes through a sequence in chunks, in the order of the scan, in buffers that every chunk uses again."""
+
+    def __init__(
+        self, x_BLE: Tensor, delta_BLE: Tensor, A_NE: Tensor, B_BLN: Tensor, C_BLN: Tensor, reverse: bool
+    ) -> None:
+        self.inputs, self.A_NE, self.reverse = (x_BLE, delta_BLE, B_BLN, C_BLN), A_NE, reverse
+        step, L = (len(x_BLE), *A_NE.shape), x_BLE.shape[1]
+        K = min(L, CHUNK, max(1, CHUNK_VALUES // math.prod(step)))
+        cuts = [(begin, min(begin + K, L)) for begin in range(0, L, K)]
+        self.chunks = cuts[::-1] if reverse else cuts
+        self.decay, self.h = x_BLE.new_empty(K, *step), x_BLE.new_empty(K + 1, *step)
+
+    def states(self, begin: int, end: int, start_BNE: Tensor) -> Chunk:
+        """The steps from ``begin`` to ``end``, with the state ``start_BNE`` before the first of them in the scan."""
+        x, delta, B, C = (tensor[:, begin:end].transpose(0, 1).contiguous() for tensor in self.inputs)
+        decay, h = self.decay[: end - begin], self.h[: end - begin + 1]
+        torch.mul(delta[:, :, None], self.A_NE, out=decay).exp_()
+        before, after = (h[1:], h[:-1]) if self.reverse else (h[:-1], h[1:])
+        before[-1 if self.reverse else 0] = start_BNE
+        chunk = Chunk(x, delta, B, C, delta * x, decay, before, after)
+        torch.mul(B[..., None], chunk.input[:, :, None], out=after)
+        for decay_BNE, before_BNE, after_BNE in in_order(zip(decay, before, after, strict=True), self.reverse):
+            after_BNE.addcmul_(decay_BNE, before_BNE)
+        return chunk
 
 
 class ChunkedScan(torch.autograd.Function):
-    """C_t h_t. Keeps the state at the start of every chunk; memory grows with the length, by the states of one step in
-    CHUNK. Names as above; ``d_`` is the gradient of what follows it."""
+    """C_t h_t, K steps at a time. Keeps the state at the start of every chunk and works in buffers of one chunk, small
+    enough for the processor's cache. ``d_`` is the gradient of what follows it; time first and channels last (K x B x N
+    x E), so that one step is contiguous and the innermost loops run along the channels.
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x_BLE: Tensor, delta_BLE: Tensor, A_EN: Tensor, B_BLN: Tensor, C_BLN: Tensor, reverse: bool
     ) -> Tensor:
-        inputs, A_NE = (x_BLE, delta_BLE, B_BLN, C_BLN), A_EN.T.contiguous()
-        B, L, _ = x_BLE.shape
-        h_BNE, y_BLE, kept = x_BLE.new_zeros(B, *A_NE.shape), torch.empty_like(x_BLE), []
-        for begin, end in chunks(L, reverse):
-            chunk = Chunk(inputs, begin, end, reverse)
+        A_NE = A_EN.T.contiguous()
+        walk = Walk(x_BLE, delta_BLE, A_NE, B_BLN, C_BLN, reverse)
+        h_BNE, y_BLE, kept = x_BLE.new_zeros(len(x_BLE), *A_NE.shape), torch.empty_like(x_BLE), []
+        for begin, end in walk.chunks:
             kept.append(h_BNE)
-            _, h = chunk.run(h_BNE, A_NE)
-            h_BNE = h[chunk.last].clone()
-            y_BLE[:, begin:end] = (chunk.C[:, :, None] @ h[chunk.after]).squeeze(2).transpose(0, 1)
+            chunk = walk.states(begin, end, h_BNE)
+            h_BNE = chunk.after[0 if reverse else -1].clone()
+            y_BLE[:, begin:end] = (chunk.C[:, :, None] @ chunk.after).squeeze(2).transpose(0, 1)
         if ctx is not None:
-            ctx.save_for_backward(*inputs, A_NE, *kept)
+            ctx.save_for_backward(x_BLE, delta_BLE, A_NE, B_BLN, C_BLN, *kept)
             ctx.reverse = reverse
         return y_BLE
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_y_BLE: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        *inputs, A_NE = ctx.saved_tensors[:5]
-        kept, reverse = list(ctx.saved_tensors[5:]), ctx.reverse
-        x_BLE, delta_BLE, B_BLN, C_BLN = inputs
+        x_BLE, delta_BLE, A_NE, B_BLN, C_BLN, *kept = ctx.saved_tensors
+        walk = Walk(x_BLE, delta_BLE, A_NE, B_BLN, C_BLN, ctx.reverse)
         d_x_BLE, d_delta_BLE = torch.empty_like(x_BLE), torch.empty_like(delta_BLE)
-        d_B_BLN, d_C_BLN, d_A_NE = torch.empty_like(B_BLN), torch.empty_like(C_BLN), torch.zeros_like(A_NE)
-        carried_BNE = torch.zeros_like(kept[0])  # what reaches a chunk's last state from the steps after it
-        for (begin, end), start_BNE in zip(chunks(x_BLE.shape[1], not reverse), reversed(kept), strict=True):
-            chunk = Chunk(tuple(inputs), begin, end, reverse)
-            decay, h = chunk.run(start_BNE, A_NE)
-            d_y = d_y_BLE[:, begin:end].transpose(0, 1)
-            d_h = d_y[:, :, None] * chunk.C[..., None]
-            d_C_BLN[:, begin:end] = (h[chunk.after] @ d_y[..., None]).squeeze(3).transpose(0, 1)
-            for t in reversed(chunk.order):
-                d_h[t].add_(carried_BNE)
-                carried_BNE = d_h[t] * decay[t]
+        d_B_BLN, d_C_BLN = torch.empty_like(B_BLN), torch.empty_like(C_BLN)
+        d_A_BNE, carried_BNE = torch.zeros_like(kept[0]), torch.zeros_like(kept[0])
+        d_h_buffer, carried_buffer = torch.empty_like(walk.decay), torch.empty_like(walk.decay)
+        for (begin, end), start_BNE in zip(reversed(walk.chunks), reversed(kept), strict=True):
+            chunk = walk.states(begin, end, start_BNE)
+            d_y = d_y_BLE[:, begin:end].transpose(0, 1).contiguous()
+            d_h, carried = d_h_buffer[: end - begin], carried_buffer[: end - begin]
+            steps = zip(d_h, carried, chunk.decay, chunk.C[..., None], d_y[:, :, None], strict=True)
+            for d_h_BNE, into_BNE, decay_BNE, C_BN1, d_y_B1E in in_order(steps, not walk.reverse):
+                torch.addcmul(carried_BNE, C_BN1, d_y_B1E, out=d_h_BNE)
+                carried_BNE = torch.mul(d_h_BNE, decay_BNE, out=into_BNE)
+            carried_BNE = carried_BNE.clone()
+            d_C_BLN[:, begin:end] = (chunk.after @ d_y[..., None]).squeeze(3).transpose(0, 1)
+            d_B_BLN[:, begin:end] = (d_h @ chunk.input[..., None]).squeeze(3).transpose(0, 1)
             d_input = (chunk.B[:, :, None] @ d_h).squeeze(2)
-            d_B_BLN[:, begin:end] = (d_h @ (chunk.delta * chunk.x)[..., None]).squeeze(3).transpose(0, 1)
-            d_exponent = d_h.mul_(decay).mul_(h[chunk.before])
-            d_A_NE += (d_exponent * chunk.delta[:, :, None]).sum((0, 1))
-            d_x_BLE[:, begin:end] = (d_input * chunk.delta).transpose(0, 1)
+            d_exponent = carried.mul_(chunk.before)
+            for d_exponent_BNE, delta_B1E in zip(d_exponent, chunk.delta[:, :, None], strict=True):
+                d_A_BNE.addcmul_(d_exponent_BNE, delta_B1E)
             d_delta = d_exponent.mul_(A_NE).sum(2).addcmul_(d_input, chunk.x)
+            d_x_BLE[:, begin:end] = d_input.mul_(chunk.delta).transpose(0, 1)
             d_delta_BLE[:, begin:end] = d_delta.transpose(0, 1)
-        return d_x_BLE, d_delta_BLE, d_A_NE.T, d_B_BLN, d_C_BLN, None
+        return d_x_BLE, d_delta_BLE, d_A_BNE.sum(0).T, d_B_BLN, d_C_BLN, None
 
 
-def chunks(length: int, reverse: bool) -> list[tuple[int, int]]:
-    """First and last-but-one step of every chunk, in the order of the scan."""
-    found = [(begin, min(begin + CHUNK, length)) for begin in range(0, length, CHUNK)]
-    return found[::-1] if reverse else found
+def in_order(steps: Iterable[tuple[Tensor, ...]], reverse: bool) -> list[tuple[Tensor, ...]]:
+    return list(steps)[:: -1 if reverse else 1]
 
 
 def _learns(tensors: tuple[Tensor | None, ...]) -> bool:
