@@ -6,9 +6,10 @@ import torch
 
 from core.data.series import Series
 from core.errors import UserError
-from core.training.events import Cancelled, Checkpointed, EpochDone, Finished, Progress, Started, from_json
+from core.training.events import Cancelled, Checkpointed, EpochDone, Finished, Pretrained, Progress, Started, from_json
 from core.training.loop import TrainingState, make_model, train
 from core.training.spec import Recipe
+from tests.conftest import sine_series
 
 
 def last_weights(events):
@@ -107,6 +108,47 @@ def test_missing_values_are_refused_with_their_place(small_spec, waves):
     holed = Series(waves.name, waves.times, values, waves.variates)
     with pytest.raises(UserError, match=r"'load b' has 1 missing .* row 42"):
         next(train(small_spec(waves), holed))
+
+
+def test_a_fitted_model_is_one_epoch_without_steps(waves, small_spec):
+    spec = small_spec(waves, model="seasonal_naive", config={})
+    events = list(train(spec, waves))
+    assert [type(e) for e in events if not isinstance(e, Progress)] == [Started, EpochDone, Checkpointed, Finished]
+    assert events[0].batches == 0 and events[-1].best_epoch == 1
+    # waves of 24 steps with noise of deviation 0.1 on a deviation of 0.71: a season ago errs by twice that variance
+    assert events[-3].validation_loss == pytest.approx(2 * 0.01 / 0.5, rel=0.25)
+
+
+def test_pretraining_comes_first_and_leaves_its_mark(small_spec):
+    long = sine_series(900)
+    recipe = Recipe(name="test", epochs=1, batch_size=64, pretrain_epochs=2, ema=0)
+    about = {"model": "scalefusion", "lookback": 64, "horizon": 8, "config": {}}
+    events = list(train(small_spec(long, recipe=recipe, **about), long))
+    kinds = [type(e) for e in events if not isinstance(e, Progress)]
+    assert kinds == [Started, Pretrained, Pretrained, EpochDone, Checkpointed, Finished]
+    losses = [e.loss for e in events if isinstance(e, Pretrained)]
+    assert losses[1] < losses[0]
+
+
+def test_a_frozen_encoder_learns_in_pretraining_only(small_spec):
+    long = sine_series(900)
+    recipe = Recipe(name="test", epochs=2, batch_size=64, pretrain_epochs=1, ema=0.9, weight_decay=0.1)
+    about = {"model": "scalefusion", "lookback": 64, "horizon": 8, "config": {"encoder": "frozen"}}
+    kept = [e.resume for e in train(small_spec(long, recipe=recipe, **about), long) if isinstance(e, Checkpointed)]
+    changed = {k for k, v in kept[0].items() if k.startswith("model.") and not torch.equal(v, kept[1][k])}
+    assert changed and all("head" in k for k in changed), "what is frozen is not even decayed"
+
+
+def test_missing_steps_are_learnt_around_where_the_model_takes_them(waves, small_spec):
+    values = waves.values.copy()
+    values[40:60, 1] = np.nan  # in training
+    values[300:306, 2] = np.nan  # in validation, as input and as truth
+    holed = Series(waves.name, waves.times, values, waves.variates)
+    recipe = Recipe(name="test", epochs=6, batch_size=32, learning_rate=5e-3, patience=6)
+    about = {"model": "s2tx", "lookback": 48, "config": {}}
+    epochs = [e for e in train(small_spec(holed, recipe=recipe, **about), holed) if isinstance(e, EpochDone)]
+    assert all(np.isfinite([e.train_loss, e.validation_loss]).all() for e in epochs)
+    assert epochs[-1].validation_loss < epochs[0].validation_loss * 0.8
 
 
 def test_an_infinite_loss_is_told_in_words(waves, small_spec):
