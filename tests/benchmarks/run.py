@@ -28,7 +28,7 @@ ABOUT = {
         "cores. Aim for a rerun: median under 300 ms, p95 under 800 ms.",
     ),
 }
-MEASURES = {"steps": steps.measure, "path": path.measure, "pages": pages.measure}
+MEASURES = {"steps": steps.measure, "scan": scan.measure, "path": path.measure, "pages": pages.measure}
 
 
 def main() -> None:
