@@ -1,10 +1,10 @@
-# make app · make test · make venv · make screenshots · make bench
+# make app · make test · make venv · make gpu · make screenshots · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: app venv chromium check test screenshots bench clean
+.PHONY: app venv gpu chromium check test screenshots bench clean
 
 app: venv  ## install and open the dashboard on http://localhost:$(PORT)
 	@echo "Scalescope: http://localhost:$(PORT)  (Ctrl-C ends it; trainings go on)"
@@ -19,6 +19,10 @@ $(VENV)/.installed: requirements.txt
 		{ echo "Python cannot make a virtual environment. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
+
+gpu: venv  ## mamba-ssm's CUDA kernel, built here; needs an NVIDIA card and the CUDA toolkit
+	$(BIN)/python -m pip install --quiet setuptools wheel packaging ninja
+	MAMBA_KEEP_CUDA_BUILD=TRUE $(BIN)/python -m pip install --no-build-isolation -r requirements-gpu.txt
 
 $(VENV)/.test-installed: $(VENV)/.installed tests/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt

@@ -439,6 +439,7 @@ def doctor(json_: Json = False) -> None:
         except PackageNotFoundError:
             about[name] = "missing; run make venv"
     about |= _device(chosen.device, chosen.threads)
+    about |= _scans()
     about |= {"home": str(chosen.home)}
     about["free memory"] = f"{psutil.virtual_memory().available / 2**30:.1f} GiB"
     for name, module, why in (
@@ -587,6 +588,18 @@ def _device(wanted: str, threads: int) -> dict[str, str]:
     device = resolve_device(wanted)
     name = f" ({torch.cuda.get_device_name()})" if device == "cuda" else ""
     return {"device": device + name, "cores": str(os.cpu_count()), "threads of a worker": str(resolve_threads(threads))}
+
+
+def _scans() -> dict[str, str]:
+    """Which form of the selective scan runs, on each device there is."""
+    try:
+        import torch
+
+        from core.models.layers.selective_scan import scan_path
+    except Exception:  # said already, for the device
+        return {}
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    return {f"selective scan, {device}": "{0.name}: {0.reason}".format(scan_path(device)) for device in devices}
 
 
 def _part(module: str, otherwise: str) -> str:

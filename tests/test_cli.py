@@ -216,6 +216,7 @@ def test_doctor_says_what_runs(run, home):
     about = json.loads(run("doctor", "--json").stdout)
     assert about["home"] == str(home)
     assert about["device"].split()[0] in ("cpu", "cuda")
+    assert about["selective scan, cpu"].split(":")[0] in ("compiled loop", "torch")
 
 
 @pytest.mark.parametrize(
