@@ -10,6 +10,7 @@ cross-attention the head reads both branches side by side, as SST's does, since 
 the forecast; the defaults, from SST; the length of training.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -38,7 +39,7 @@ from core.models.layers.dropout import Dropout
 from core.models.layers.mamba import Mamba
 from core.models.layers.normalisation import RevIN
 from core.models.layers.patching import cut
-from core.models.trace import AttentionMap, Axis, Trace, array, numbered
+from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace, array, numbered
 
 # the paper: Adam 1e-4, batch 128; SST's scripts: a constant rate; ours: as many epochs as still help
 RECIPE: dict[str, Any] = {
@@ -214,6 +215,14 @@ class S2TX(Forecaster):
         self.head = nn.Linear((P if config.cross_attention else P + G) * D, shape.horizon)
 
     @classmethod
+    def capabilities_of(cls, config: ModelConfig) -> Capabilities:
+        config = cast(Config, config)
+        asks_all = config.cross_attention and config.keys == "all"
+        return replace(
+            cls.capabilities, multivariate=config.cross_variate or asks_all, scales=not config.cross_attention
+        )
+
+    @classmethod
     def grids(cls, config: ModelConfig, lookback: int) -> list[Grid]:
         config = cast(Config, config)
         return [
@@ -227,7 +236,8 @@ class S2TX(Forecaster):
         if config.global_patches > shape.lookback:
             raise UserError(
                 f"{config.global_patches} global patches are more than the look-back of {shape.lookback} has steps. "
-                f"The nearest that works: {shape.lookback} global patches."
+                f"The nearest that works: {shape.lookback} global patches.",
+                {"global_patches": shape.lookback},
             )
         branches.check_branches(config, shape)
 
@@ -272,28 +282,27 @@ class S2TX(Forecaster):
         return Diagram(tuple(boxes), (*arrows, Arrow("head", "out", "RevIN undone")))
 
     def forward(self, x_BLC: Tensor, attention: Attention = "learned") -> Tensor:
-        return self._forecast(x_BLC, attention)[0]
-
-    def _forecast(
-        self, x_BLC: Tensor, use: Attention, whole: bool = False
-    ) -> tuple[Tensor, list[tuple[dict[str, Tensor], Tensor | None]]]:
-        """The forecast B x H x C and, if ``whole``, what each local layer found: near and far."""
         x_BCL = x_BLC.transpose(1, 2)
-        B, C, _ = x_BCL.shape
         mean_BC1, std_BC1 = self.revin.statistics(x_BCL)
-        z_BCL = self.revin(x_BCL, mean_BC1, std_BC1)
+        tokens, _ = self._tokens(self.revin(x_BCL, mean_BC1, std_BC1), attention)
+        y_BCH = self.head(torch.cat(tokens, dim=1).flatten(1)).view(*x_BCL.shape[:2], -1)
+        return self.revin.inverse(y_BCH, mean_BC1, std_BC1).transpose(1, 2)
+
+    def _tokens(
+        self, z_BCL: Tensor, use: Attention, whole: bool = False
+    ) -> tuple[list[Tensor], list[tuple[dict[str, Tensor], Tensor | None]]]:
+        """What the head reads: the local tokens N x P x D and, without cross-attention, the global ones; and, if
+        ``whole``, what each local layer found, near and far."""
         other_NGD = self._summary(z_BCL)
         all_keys = self.config.cross_attention and self.config.keys == "all"
-        other = other_NGD.view(B, -1, self.config.width) if all_keys else other_NGD
+        other = other_NGD.view(len(z_BCL), -1, self.config.width) if all_keys else other_NGD
         grid = self.local
         patches = cut(z_BCL[..., grid.first :].flatten(0, 1), grid.patch, grid.stride, grid.patches)
         x_NPD, found = self.dropout(self.local_embed(patches) + self.local_position), []
         for layer in self.local_layers:
             x_NPD, near, far = layer(x_NPD, other, use, whole)
             found.append((near, far))
-        tokens = x_NPD if self.config.cross_attention else torch.cat([x_NPD, other_NGD], dim=1)
-        y_BCH = self.head(tokens.flatten(1)).view(B, C, -1)
-        return self.revin.inverse(y_BCH, mean_BC1, std_BC1).transpose(1, 2), found
+        return ([x_NPD] if self.config.cross_attention else [x_NPD, other_NGD]), found
 
     def _summary(self, z_BCL: Tensor) -> Tensor:
         """What Mamba makes of the whole window, N x G x D."""
@@ -308,22 +317,48 @@ class S2TX(Forecaster):
 
     @torch.no_grad()
     def trace(self, x_BLC: Tensor) -> Trace:
-        forecast, found = self._forecast(x_BLC, "learned", whole=True)
+        x_BCL = x_BLC.transpose(1, 2)
+        mean_BC1, std_BC1 = self.revin.statistics(x_BCL)
+        tokens, found = self._tokens(self.revin(x_BCL, mean_BC1, std_BC1), "learned", whole=True)
+        heads = self.head.weight.split([part[0].numel() for part in tokens], dim=1)
+        parts_BCH = [
+            F.linear(part.flatten(1), weight).view(*x_BCL.shape[:2], -1)
+            for part, weight in zip(tokens, heads, strict=True)
+        ]
+        scales: tuple[ScaleOutput, ...] = ()
+        if self.capabilities.scales:
+            scales = tuple(
+                ScaleOutput(
+                    m,
+                    grid.factor,
+                    grid.patch,
+                    1.0,
+                    array(x_BLC[:, grid.first :]),
+                    array((part * self.revin.gain(std_BC1)).transpose(1, 2)),
+                    first=grid.first,
+                    name=grid.name,
+                )
+                for m, (grid, part) in enumerate(zip((self.local, self.whole), parts_BCH, strict=True))
+            )
+            parts_BCH = []
+        y_BCH = sum(parts_BCH, self.head.bias.expand(*x_BCL.shape[:2], -1))
+        rest = array(self.revin.inverse(y_BCH, mean_BC1, std_BC1).transpose(1, 2))
+        forecast = rest + sum(part.contribution for part in scales)
         B, C, L = len(x_BLC), self.shape.variates, self.shape.lookback
+        scale = 0 if scales else None
         local, coarse = (branches.patch_axis(grid, L) for grid in (self.local, self.whole))
         maps = []
         for layer, (near, far) in enumerate(found):
             carried = array(near["carried"]).reshape(B, C, *near["carried"].shape[1:])
-            maps += per_variate("self", near["weights"], C, local, local, layer, carried)
+            maps += per_variate("self", near["weights"], C, local, local, layer, scale, carried)
             if far is not None and self.config.keys == "own":
-                maps += per_variate("cross", far, C, local, coarse, layer)
+                maps += per_variate("cross", far, C, local, coarse, layer, scale)
             elif far is not None:
                 # C * G keys, read both ways: when, in whichever variate, and in which variate, whenever
                 by_key = far.unflatten(-1, (C, -1))
-                maps += per_variate("cross", by_key.sum(-2), C, local, coarse, layer)
-                maps += per_variate("cross, by variate", by_key.sum(-1), C, local, numbered("variate", C), layer)
-        values = array(forecast)
-        return Trace(values, values, maps=tuple(maps))
+                maps += per_variate("cross", by_key.sum(-2), C, local, coarse, layer, scale)
+                maps += per_variate("cross, by variate", by_key.sum(-1), C, local, numbered("variate", C), layer, scale)
+        return Trace(forecast, rest, scales, tuple(maps))
 
 
 def embedding(count: int, width: int) -> nn.Parameter:
@@ -338,6 +373,7 @@ def per_variate(
     query: Axis,
     key: Axis,
     layer: int,
+    scale: int | None,
     carried_BChK: np.ndarray | None = None,
 ) -> list[AttentionMap]:
     """One map for each variate and head."""
@@ -349,6 +385,7 @@ def per_variate(
             weights_BChPK[:, c, head],
             query,
             key,
+            scale=scale,
             layer=layer,
             head=head,
             variate=c,

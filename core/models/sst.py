@@ -155,7 +155,8 @@ class SST(Forecaster):
             raise UserError(
                 f"With the band inverted, {config.band} neighbours to each side leave some of {tokens} local patches "
                 f"nothing to ask. The nearest that works: "
-                + (f"band {reach - 1}." if reach else "a longer local window, or the band not inverted.")
+                + (f"band {reach - 1}." if reach else "a longer local window, or the band not inverted."),
+                {"band": reach - 1} if reach else {},
             )
 
     @classmethod

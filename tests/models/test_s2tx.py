@@ -97,7 +97,8 @@ def test_maps_lie_where_they_claim():
 
 def test_all_keys_are_read_as_when_and_as_which_variate():
     net, x = model(keys="all"), windows(1)
-    weights = net._forecast(x, "learned", whole=True)[1][0][1]
+    z = net.revin(x.transpose(1, 2), *net.revin.statistics(x.transpose(1, 2)))
+    weights = net._tokens(z, "learned", whole=True)[1][0][1]
     assert weights is not None
     C, heads, P, G = 3, 4, net.local.patches, net.whole.patches
     assert weights.shape == (C, heads, P, C * G)
@@ -107,6 +108,26 @@ def test_all_keys_are_read_as_when_and_as_which_variate():
     by_key = weights[2, 1].view(P, C, G).detach().numpy()
     np.testing.assert_allclose(when.weights[0], by_key.sum(1), atol=1e-6)
     np.testing.assert_allclose(which.weights[0], by_key.sum(2), atol=1e-6)
+
+
+def test_without_cross_attention_the_forecast_is_a_local_and_a_global_part():
+    """Then, and only then, the head reads both branches, and pages may show their parts."""
+    assert not model().capabilities.scales and not S2TX.capabilities.scales
+    net, x = model(cross_attention=False), windows()
+    assert net.capabilities.scales
+    trace = net.trace(x)
+    local, whole = trace.scales
+    assert (local.first, local.seen.shape[1], whole.first, whole.seen.shape[1]) == (48, 48, 0, 96)
+    with torch.no_grad():
+        np.testing.assert_allclose(trace.rest + local.contribution + whole.contribution, net(x).numpy(), atol=1e-5)
+        net.head.weight[:, : net.local.patches * net.config.width] = 0
+        np.testing.assert_allclose(trace.rest + whole.contribution, net(x).numpy(), atol=1e-5)
+
+
+def test_variates_exchange_information_by_mamba_or_by_keys():
+    assert model().capabilities.multivariate
+    assert not model(cross_variate=False).capabilities.multivariate
+    assert model(cross_variate=False, keys="all").capabilities.multivariate
 
 
 def test_own_keys_are_all_keys_where_there_is_one_variate():
