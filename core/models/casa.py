@@ -169,7 +169,7 @@ class CASA(Forecaster):
 
     def _forecast(self, x_BLC: Tensor, use: Attention, whole: bool) -> tuple[Tensor, list[Tensor]]:
         """The forecast and, if ``whole``, the weights of every layer, B x C x d."""
-        x_BCL = x_BLC.transpose(1, 2).contiguous()
+        x_BCL = x_BLC.transpose(1, 2)
         mean_BC1, std_BC1 = self.revin.statistics(x_BCL)
         z_BCd = F.relu(self.embed(self.revin(x_BCL, mean_BC1, std_BC1)))
         found = []

@@ -125,7 +125,7 @@ class ITransformer(Forecaster):
 
     def _forecast(self, x_BLC: Tensor, use: Attention, whole: bool) -> tuple[Tensor, list[Tensor]]:
         """The forecast and, if ``whole``, every layer's weights."""
-        x_BCL = x_BLC.transpose(1, 2).contiguous()
+        x_BCL = x_BLC.transpose(1, 2)
         if not self.config.normalise:
             z_BCd, found = self.encoder(self.dropout(self.embed(x_BCL)), use, whole)
             return self.head(self.norm(z_BCd)).transpose(1, 2), found
