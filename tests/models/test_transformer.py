@@ -33,9 +33,7 @@ def test_every_option_traces_what_it_forecasts(head, attention):
 def test_the_heads_are_as_large_as_they_say():
     def head_size(**options) -> int:
         model = small(Shape(20, 6, 3), **options)
-        return sum(
-            p.numel() for n, p in model.named_parameters() if n.split(".")[0] in ("flat", "to_variates", "along_time")
-        )
+        return sum(p.numel() for p in model.head.parameters())
 
     assert head_size(head="flatten") == (20 * 16 + 1) * 6 * 3
     assert head_size(head="factored") == (16 + 1) * 3 + (20 + 1) * 6
