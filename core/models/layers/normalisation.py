@@ -1,6 +1,7 @@
 """RevIN (Kim et al. 2022): each window is normalised by its own mean and deviation, and the forecast put back.
 
-Time is last; ``axis`` says where the variates are: 0 for C x B x L, 1 for B x C x L.
+Time is last; ``axis`` says where the variates are: 0 for C x B x L, 1 for B x C x L. Evaluated, every operation is the
+public codes' own, so that forecasts round alike; in training some are one.
 """
 
 import torch
@@ -41,6 +42,13 @@ class RevIN(nn.Module):
             squares = ((x - mean) * seen).square_().sum(-1, keepdim=True)
             std = squares.div_((count - int(self.unbiased)).clamp_min(1)).add_(self.eps).sqrt_()
             std = torch.where(count > 0, std, 1.0)
+        elif not self.training:
+            # in the order of the public codes, B x L x C along L: deep models multiply a difference in rounding
+            x_BLC = (x.permute(1, 2, 0) if self.axis == 0 else x.transpose(1, 2)).contiguous()
+            mean_B1C = x_BLC.mean(1, keepdim=True)
+            variance_B1C = x_BLC.var(1, correction=min(int(self.unbiased), x.shape[-1] - 1), keepdim=True)
+            both = (mean_B1C, variance_B1C.add_(self.eps).sqrt_())
+            mean, std = (v.permute(2, 0, 1) if self.axis == 0 else v.transpose(1, 2) for v in both)
         else:
             mean = x.mean(-1, keepdim=True)
             # not var_mean, which is twenty times slower on rows this short
@@ -57,11 +65,16 @@ class RevIN(nn.Module):
             x = x.nan_to_num()
         if self.weight is None or self.bias is None:
             return x / std
+        if not self.training:
+            return x / std * self._beside(self.weight) + self._beside(self.bias)
         return torch.addcmul(self._beside(self.bias), x, self._beside(self.weight) / std)
 
     def inverse(self, y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         if self.bias is not None:
             y = y - self._beside(self.bias)
+        if not self.training:
+            y = y if self.weight is None else y / (self._beside(self.weight) + self.eps**2)
+            return y * std + mean
         return torch.addcmul(mean, y, self.gain(std))
 
     def gain(self, std: Tensor) -> Tensor:
