@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.studies.bench import machine
-from tests.benchmarks import pages, path, recipe, steps
+from tests.benchmarks import pages, path, recipe, scan, steps
 
 PLACE = Path(__file__).parents[2] / "docs" / "results"
 ABOUT = {
@@ -18,6 +18,13 @@ ABOUT = {
         "options for ETTh1 but for `options`, with which the public code was measured. The forms take turns in "
         "one process. `plain` is the same model written the obvious way (`tests/benchmarks/plain_*.py`): the fair "
         "comparison. `public code` is its figure from another run on two cores of the same kind, 2026-11-20.",
+    ),
+    "scan": (
+        "Selective scan",
+        "Forward and backward of the scan of one Mamba block: batch 32, width 128 (256 channels), 16 states, float32. "
+        "`plain` is the usual loop over the slices of all decays and inputs (`tests/benchmarks/scan.py`), left out "
+        "where what it keeps does not fit twice into free memory. The forms take turns in one process; the peak is "
+        "what the resident set of a fresh process grows by at most, beyond the inputs.",
     ),
     "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
     "pages": (

@@ -18,8 +18,7 @@ from core.models.layers.selective_scan import compiled_scan, scan_path, torch_sc
 from core.training.device import keep_freed_memory
 
 BATCH, CHANNELS, STATES = 32, 256, 16  # d_model 128, expand 2
-LENGTHS = (32, 128, 512, 2048)
-ROUNDS = 7  # turns of each form, of which the first only warms its memory
+ROUNDS = {32: 11, 128: 8, 512: 5, 2048: 3}  # turns of each form by length; the first only warms its memory
 PLAIN_MIB_PER_STEP = 4.7  # what the plain loop keeps of one step: it is left out where that does not fit twice
 
 Form = Callable[..., Tensor]
@@ -46,10 +45,10 @@ def measure() -> list[dict[str, object]]:
         raise SystemExit(f"The compiled loop does not run here: {scan_path().reason}")
     keep_freed_memory()
     rows: list[dict[str, object]] = []
-    memory = {(length, name): peak(name, length) for length in LENGTHS for name in FORMS if fits(name, length)}
+    memory = {(length, name): peak(name, length) for length in ROUNDS for name in FORMS if fits(name, length)}
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        for length in LENGTHS:
+        for length in ROUNDS:
             times = take_turns(length, [name for name in FORMS if fits(name, length)])
             for name in FORMS:
                 row: dict[str, object] = {"threads": threads, "length": length, "form": name}
@@ -85,7 +84,7 @@ def step(form: Form, leaves: list[Tensor]) -> None:
 def take_turns(length: int, names: list[str]) -> dict[str, list[float]]:
     """Seconds of single forward and backward passes."""
     leaves, times = example(length), {name: [] for name in names}
-    for turn in range(ROUNDS):
+    for turn in range(ROUNDS[length]):
         for name in names:
             begun = time.perf_counter()
             step(FORMS[name], leaves)
