@@ -1,5 +1,6 @@
 """DLinear (Zeng et al. 2023, arXiv 2205.13504): moving-average decomposition, then one linear layer from the window to
-the horizon for the seasonal part and one for the trend. No normalisation, nothing between the variates.
+the horizon for the seasonal part and one for the trend. No normalisation, nothing between the variates. Ours: each
+window may be normalised before and its forecast put back (RLinear, Li et al. 2023), which ``ours`` turns on.
 
 Shape suffixes: B batch, L look-back, H horizon, C variates, G = 1 (all variates share the layers) or C (one each).
 
@@ -19,11 +20,12 @@ from core.errors import UserError
 from core.models.contract import PLAIN_ADAM, Attention, Capabilities, Forecaster, ModelConfig, Published, Shape
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
+from core.models.layers.normalisation import RevIN
 from core.models.trace import ScaleOutput, Trace, array
 
 
 class Config(ModelConfig):
-    """Options of DLinear. Defaults are the paper's."""
+    """Options of DLinear. Defaults are the paper's; ``normalise`` is ours."""
 
     window: int = Field(
         default=25,
@@ -36,6 +38,11 @@ class Config(ModelConfig):
         default=False,
         title="Layers per variate",
         description="Every variate has layers of its own (the paper's DLinear-I) instead of sharing them.",
+    )
+    normalise: bool = Field(
+        default=False,
+        title="Normalise each window",
+        description="By its own mean and deviation, put back after; not in the paper. Long windows gain from it.",
     )
 
 
@@ -74,6 +81,7 @@ class DLinear(Forecaster):
         self.trend = nn.Parameter(torch.full((G, L, H), 1 / L))
         self.seasonal_bias = nn.Parameter(torch.empty(G, 1, H).uniform_(-(L**-0.5), L**-0.5))
         self.trend_bias = nn.Parameter(torch.empty(G, 1, H).uniform_(-(L**-0.5), L**-0.5))
+        self.revin = RevIN(shape.variates, shape.withheld, affine=False) if config.normalise else None
         self.register_buffer("moving_average", linear_maps.moving_average(L, config.window), persistent=False)
 
     @classmethod
@@ -81,18 +89,22 @@ class DLinear(Forecaster):
         config = cast(Config, config)
         L, H, C = shape.lookback, shape.horizon, shape.variates
         whose = "of each variate" if config.individual else "shared by the variates"
-        boxes = (
+        boxes = [
             Box("in", "Window", dims("B", L, C), "data"),
             Box("average", f"Moving average, {config.window} points", dims("B", L, C), scale=0),
             Box("seasonal", f"Seasonal layer, {whose}", dims("B", H, C), scale=0),
             Box("trend", f"Trend layer, {whose}", dims("B", H, C), scale=0),
             Box("sum", "Sum", dims("B", H, C), "sum"),
             Box("out", "Forecast", dims("B", H, C), "data"),
-        )
+        ]
         split = (Arrow("average", "seasonal", "window - average"), Arrow("average", "trend", "average"))
-        return Diagram(
-            boxes, (*chain("in", "average"), *split, *chain("seasonal", "sum", "out"), Arrow("trend", "sum"))
-        )
+        before, after = ["in", "average"], ["seasonal", "sum", "out"]
+        if config.normalise:
+            boxes.insert(1, Box("norm", "Normalise each window", dims("B", L, C)))
+            boxes.insert(-1, Box("back", "Mean and deviation back", dims("B", H, C)))
+            before.insert(1, "norm")
+            after.insert(2, "back")
+        return Diagram(tuple(boxes), (*chain(*before), *split, *chain(*after), Arrow("trend", "sum")))
 
     @classmethod
     def from_public(cls, options: dict[str, Any], public: dict[str, Tensor]) -> "DLinear":
@@ -115,8 +127,15 @@ class DLinear(Forecaster):
         return model
 
     def forward(self, x_BLC: Tensor, attention: Attention = "learned") -> Tensor:
-        B, L, C = x_BLC.shape
-        x_GNL = x_BLC.permute(2, 0, 1).reshape(len(self.seasonal), -1, L)
+        x_CBL = x_BLC.permute(2, 0, 1)
+        if self.revin is None:
+            return self._layers(x_CBL).permute(1, 2, 0)
+        mean, std = self.revin.statistics(x_CBL)
+        return self.revin.inverse(self._layers(self.revin(x_CBL, mean, std)), mean, std).permute(1, 2, 0)
+
+    def _layers(self, x_CBL: Tensor) -> Tensor:
+        C, B, L = x_CBL.shape
+        x_GNL = x_CBL.reshape(len(self.seasonal), -1, L)
         if self.training:
             whole_GLH = self.seasonal + self.moving_average @ (self.trend - self.seasonal)
             y_GNH = torch.baddbmm(self.seasonal_bias + self.trend_bias, x_GNL, whole_GLH)
@@ -124,7 +143,7 @@ class DLinear(Forecaster):
             trend_GNL = self._trend(x_GNL)
             y_GNH = torch.baddbmm(self.seasonal_bias, x_GNL - trend_GNL, self.seasonal)
             y_GNH = y_GNH + torch.baddbmm(self.trend_bias, trend_GNL, self.trend)
-        return y_GNH.view(C, B, -1).permute(1, 2, 0)
+        return y_GNH.view(C, B, -1)
 
     def _trend(self, x_GNL: Tensor) -> Tensor:
         window = self.config.window
@@ -134,12 +153,14 @@ class DLinear(Forecaster):
     @torch.no_grad()
     def trace(self, x_BLC: Tensor) -> Trace:
         B, L, C = x_BLC.shape
-        x_GNL = x_BLC.permute(2, 0, 1).reshape(len(self.seasonal), -1, L)
+        x_CBL = x_BLC.permute(2, 0, 1)
+        mean, std = (0.0, 1.0) if self.revin is None else self.revin.statistics(x_CBL)
+        x_GNL = ((x_CBL - mean) / std).reshape(len(self.seasonal), -1, L)
         trend_GNL = self._trend(x_GNL)
         parts = ((x_GNL - trend_GNL) @ self.seasonal, trend_GNL @ self.trend)
-        seasonal, trend = (array(part.view(C, B, -1).permute(1, 2, 0)) for part in parts)
-        bias_CH = (self.seasonal_bias + self.trend_bias)[:, 0].expand(C, -1)
-        rest = array(bias_CH.T.expand(B, -1, -1))
+        seasonal, trend = (array((std * part.view(C, B, -1)).permute(1, 2, 0)) for part in parts)
+        bias_C1H = (self.seasonal_bias + self.trend_bias).expand(C, 1, -1)
+        rest = array((std * bias_C1H + mean).expand(C, B, -1).permute(1, 2, 0))
         whole = ScaleOutput(0, 1, 0, 1.0, array(x_BLC), seasonal + trend, seasonal, trend, name="whole window")
         return Trace(rest + whole.contribution, rest, (whole,))
 

@@ -61,3 +61,24 @@ def test_a_straight_line_is_all_trend(individual):
 def test_an_even_moving_average_cannot_be_compared():
     with pytest.raises(UserError, match="25"):
         DLinear.from_public({"seq_len": 30, "pred_len": 7, "enc_in": 3, "moving_avg": 24}, public(3, 30, 7, False))
+
+
+@pytest.mark.parametrize("individual", [False, True])
+def test_normalised_it_follows_the_level_and_the_spread_of_a_window(individual):
+    torch.manual_seed(0)
+    model = build("dlinear", {"normalise": True, "individual": individual}, Shape(60, 7, 3)).eval()
+    x = torch.randn(4, 60, 3).cumsum(1)
+    with torch.no_grad():
+        for mode in (model.train(), model.eval()):
+            torch.testing.assert_close(mode(3 * x + 50), 3 * mode(x) + 50, atol=1e-3, rtol=1e-4)
+    trace = model.trace(x)
+    np.testing.assert_allclose(trace.forecast, model(x).detach(), atol=1e-5)
+    np.testing.assert_allclose(trace.rest + trace.scales[0].contribution, trace.forecast, atol=1e-5)
+
+
+def test_normalised_it_leaves_a_withheld_target_at_its_level():
+    model = DLinear(DLinear.Config(normalise=True), Shape(60, 7, 3, (2,))).eval()
+    x = torch.randn(4, 60, 3)
+    x[..., 2] = 0
+    forecast = model(x)[..., 2]
+    torch.testing.assert_close(forecast, (model.seasonal_bias + model.trend_bias)[0].expand(4, -1))
