@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from core.errors import UserError
 from core.explain.parity import check
 from core.models.contract import Shape
-from core.models.dlinear import DLinear
+from core.models.dlinear import Config, DLinear
 from core.models.registry import build
 
 
@@ -77,7 +77,7 @@ def test_normalised_it_follows_the_level_and_the_spread_of_a_window(individual):
 
 
 def test_normalised_it_leaves_a_withheld_target_at_its_level():
-    model = DLinear(DLinear.Config(normalise=True), Shape(60, 7, 3, (2,))).eval()
+    model = DLinear(Config(normalise=True), Shape(60, 7, 3, (2,))).eval()
     x = torch.randn(4, 60, 3)
     x[..., 2] = 0
     forecast = model(x)[..., 2]
