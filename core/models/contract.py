@@ -175,6 +175,11 @@ class Forecaster(nn.Module, ABC):
         """The forecast and what else the loss holds (a scalar to add), or None."""
         return self(x_BLC), None
 
+    @classmethod
+    def needs_pretraining(cls, config: ModelConfig) -> bool:
+        """Whether this configuration learns to forecast only after pretraining; a recipe without is then refused."""
+        return False
+
     def begin(self, stage: Stage) -> None:
         """Called before each stage of training; sets ``requires_grad`` of what learns in it. All does, as it comes."""
 

@@ -310,25 +310,29 @@ class ScaleFusion(Forecaster):
             shorter = f", or a patch of {L // 2}" if L >= 4 else ""
             raise UserError(
                 f"ScaleFusion joins at least two patches of {config.patch} steps, more than the look-back of {L}. "
-                f"The nearest that works: a look-back of {shortest}{shorter}."
+                f"The nearest that works: a look-back of {shortest}{shorter}.",
+                {"lookback": shortest},
             )
         rule = joins(config.model_copy(update={"levels": 0}), L)
         if config.levels > rule:
             raise UserError(
                 f"A look-back of {L} in patches of {config.patch} can be joined {rule} times, not {config.levels}. The "
-                f"nearest that works: {rule} joins, or a look-back of {config.patch * 2**config.levels:,}."
+                f"nearest that works: {rule} joins, or a look-back of {config.patch * 2**config.levels:,}.",
+                {"levels": rule},
             )
         if config.cap < config.width:
             raise UserError(
                 f"The largest width of {config.cap} is below the finest level's width of {config.width}. The nearest "
-                f"that works: a largest width of {config.width}."
+                f"that works: a largest width of {config.width}.",
+                {"cap": config.width},
             )
-        for words, width in (("width", config.width), ("largest width", config.cap)):
+        for field, words, width in (("width", "width", config.width), ("cap", "largest width", config.cap)):
             if width % config.head_width:
                 near = max(round(width / config.head_width), 1) * config.head_width
                 raise UserError(
                     f"A {words} of {width} cannot be divided into heads of {config.head_width} features. The nearest "
-                    f"that works: a {words} of {near}."
+                    f"that works: a {words} of {near}.",
+                    {field: near},
                 )
 
     @classmethod
@@ -359,6 +363,10 @@ class ScaleFusion(Forecaster):
         boxes += [Box("head", "Linear head: a sum over levels", dims("B", H, C), "sum")]
         boxes += [Box("out", "Forecast", dims("B", H, C), "data")]
         return Diagram(tuple(boxes), (*arrows, Arrow("head", "out", "RevIN undone")))
+
+    @classmethod
+    def needs_pretraining(cls, config: ModelConfig) -> bool:
+        return cast(Config, config).encoder == "frozen"
 
     def begin(self, stage: Stage) -> None:
         """Pretraining: encoder and decoders. Forecasting: the head, an unfrozen encoder, and the decoders where their

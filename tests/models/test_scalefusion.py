@@ -12,6 +12,8 @@ from core.explain.rollout import rollout
 from core.models.contract import Shape
 from core.models.registry import build
 from core.models.scalefusion import ScaleFusion, dependence, join
+from core.training.loop import make_model
+from core.training.spec import Recipe
 
 SHAPE = Shape(128, 12, 3)
 
@@ -78,7 +80,7 @@ def test_an_odd_last_token_is_joined_with_itself():
 @pytest.mark.parametrize("fusion", ["attention", "addition"])
 @pytest.mark.parametrize("lookback", [32, 101, 512])
 def test_levels_add_up_to_the_forecast(fusion, lookback):
-    net, x = model(Shape(lookback, 12, 2), fusion=fusion), windows(3, lookback, 2)
+    net, x = model(Shape(lookback, 12, 2), fusion=fusion), windows(3, lookback, 2) / 10
     trace = net.trace(x)
     with torch.no_grad():
         forecast = net(x).numpy()
@@ -186,6 +188,13 @@ def test_each_stage_teaches_its_own_part(options, stage, parts):
     assert {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad} == parts
 
 
+def test_a_frozen_encoder_without_pretraining_is_refused(waves, small_spec):
+    about = {"model": "scalefusion", "config": {"encoder": "frozen"}}
+    with pytest.raises(UserError, match="works: 1 pretraining epoch"):
+        make_model(small_spec(waves, **about))
+    make_model(small_spec(waves, recipe=Recipe(pretrain_epochs=1), **about))
+
+
 def test_a_frozen_encoder_stays_and_drops_nothing():
     net, x = model(encoder="frozen", dropout=0.5), windows()
     net.begin("forecasting")
@@ -216,8 +225,11 @@ def test_the_auxiliary_loss_is_a_share_of_the_pretraining_loss():
     ],
 )
 def test_what_cannot_work_is_refused_with_what_does(options, shape, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as refused:
         build("scalefusion", options, shape)
+    nearest = refused.value.nearest
+    lookback = nearest.pop("lookback", shape.lookback)
+    build("scalefusion", options | nearest, Shape(lookback, shape.horizon, shape.variates))
 
 
 def test_fewer_joins_leave_more_tokens_of_a_smaller_width():
