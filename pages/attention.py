@@ -25,6 +25,7 @@ BRANCHES = {
     "local": ("Inside patches", "Inside patches"),
     "self": ("Self", "Self-attention"),
     "cross": ("Cross", "Cross-attention"),
+    "cross, by variate": ("Cross, by variate", "Cross-attention, by variate"),
     "core": ("Core", "Core weights"),
     "score": ("Score", "Score attention"),
 }
@@ -33,6 +34,7 @@ ABOUT_BRANCHES = {
     "local": "between the points inside each patch",
     "self": "tokens of one kind ask each other",
     "cross": "tokens of one scale ask those of another",
+    "cross, by variate": "the same weights, added up for each variate that is asked",
     "core": "what each variate gives to the common core",
     "score": "how much of a feature each token keeps",
 }
@@ -270,7 +272,10 @@ def told() -> str:
             f"an even share would be {even:.1%}."
         )
     hint = "Brush steps on the series, or click a cell, to mark where it looks." if over_time else "Click a cell."
-    return " ".join(parts) or f"Strongest: {strongest['text'][0].lower()}{strongest['text'][1:]}. {hint}"
+    text = str(strongest["text"])
+    if chosen.query.kind != "variate":  # a variate's name stays as it was uploaded
+        text = text[0].lower() + text[1:]
+    return " ".join(parts) or f"Strongest: {text}. {hint}"
 
 
 with main:

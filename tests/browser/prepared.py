@@ -15,6 +15,7 @@ from core.data.choice import Choice
 from core.data.series import Series
 from core.data.synthetic import syn
 from core.jobs.queue import Jobs
+from core.models.registry import architecture
 from core.settings import Settings
 from core.store.store import Store
 from core.training.spec import Recipe, Spec, Split
@@ -85,7 +86,8 @@ def train(home: Path, series: Series, recipe: Recipe, **about: object) -> Traine
             }
             | about
         )
-        run = jobs.submit(spec, series, f"{series.name} · CrossScaleNet · {spec.horizon} ahead")
+        title = architecture(spec.model).title
+        run = jobs.submit(spec, series, f"{series.name} · {title} · {spec.horizon} ahead")
         while jobs.status(run).active:
             time.sleep(0.1)
         status = jobs.status(run)

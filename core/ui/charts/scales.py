@@ -123,8 +123,7 @@ def scale_picture(
     few = len(tables["seen"]) <= 64 and scale.factor > 1
     every = "every step" if scale.factor == 1 else f"every {scale.factor} steps"
     kind = "no patches" if not scale.patch else f"patches of {scale.patch}"
-    if stride and stride != scale.patch and scale.patch:
-        kind += f", every {stride}"
+    overlap = [f"one every {stride} steps"] if stride and stride != scale.patch and scale.patch else []
     left = [
         mark(
             "rect",
@@ -168,7 +167,7 @@ def scale_picture(
         ),
     ]
     words = [(name, top + 10.0, colors.text, "bold")]
-    small = [(every, top + 27.0, colors.muted, "normal"), (kind, top + 42.0, colors.muted, "normal")]
+    small = [(text, top + 27.0 + 15 * i, colors.muted, "normal") for i, text in enumerate([every, kind, *overlap])]
     layers = [
         {"layer": left},
         {"layer": right},
