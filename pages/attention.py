@@ -49,7 +49,7 @@ maps = [m for m in trace.maps if m.variate in (None, view.column)]
 
 if not maps:
     reason = about.reason or "This configuration has one scale only, and the finest scale has no attention."
-    st.markdown(f"{widgets.plain(run.model.title)} has no attention to draw here. {widgets.plain(reason)}")
+    st.markdown(f"**There is no attention to draw.** {widgets.plain(reason)}")
     st.markdown("What does exist: its forecast" + (", and the parts that add up to it." if trace.scales else "."))
     inspect.elsewhere(scales=bool(trace.scales))
     st.stop()

@@ -270,4 +270,4 @@ def test_a_model_of_one_scale_has_no_map_and_the_page_says_why(place: Path, trai
     checkpoint.save(folder, dict(weights), card)
     at = page("attention", run=trained[2])
     assert not sound(at).error
-    assert "no attention" in words(at)
+    assert "There is no attention to draw" in words(at)
