@@ -162,7 +162,8 @@ class LMSAutoTSF(Forecaster):
             raise UserError(
                 f"{config.scales} scales with factor {config.factor} leave no point of a look-back of "
                 f"{shape.lookback}. The nearest that works: {fits} scales, or a look-back of "
-                f"{config.factor ** (config.scales - 1)}."
+                f"{config.factor ** (config.scales - 1)}.",
+                {"scales": fits},
             )
 
     @classmethod
