@@ -110,7 +110,7 @@ def train(
     dataset: Annotated[Path, typer.Option(help="A wide CSV, TSV or Parquet file.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the run; made here, must not hold one yet.", show_default=False)],
     model: Annotated[str, typer.Option(help="Architecture.")] = "crossscalenet",
-    lookback: Annotated[int, typer.Option(help="Steps the model sees.")] = 96,
+    lookback: Annotated[int, typer.Option(min=0, help="Steps the model sees; 0 for the preset's own.")] = 0,
     horizon: Annotated[int, typer.Option(help="Steps it forecasts.")] = 96,
     preset: Annotated[Preset, typer.Option(help="Recipe.")] = Preset.balanced,
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 2021,
@@ -136,7 +136,7 @@ def train(
     from core.models.registry import architecture, configure
     from core.training.events import Cancelled, Failed
     from core.training.recipes import preset as recipe_of
-    from core.training.recipes import preset_options
+    from core.training.recipes import preset_lookback, preset_options
     from core.training.spec import Recipe, Spec, Split
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -147,6 +147,7 @@ def train(
     options = preset_options(preset.value, model, series.name) | own
     chosen = configure(model, options)
     inputs = _names(variates, series.variates) or series.variates
+    split = Split.of(series)
     try:
         spec = Spec(
             dataset="",
@@ -154,11 +155,11 @@ def train(
             fingerprint=series.fingerprint,
             model=model,
             config=options,
-            lookback=lookback,
+            lookback=lookback or preset_lookback(preset.value, model, series.name, split.train),
             horizon=horizon,
             variates=inputs,
             targets=_names(targets, series.variates) or inputs,
-            split=Split.of(series),
+            split=split,
             recipe=Recipe(**recipe_of(preset.value, model, series.name).model_dump() | changes),
             seed=seed,
             device=device.value,
@@ -178,7 +179,7 @@ def train(
         "state": job.state(),
         "model": model,
         "dataset": series.name,
-        "lookback": lookback,
+        "lookback": spec.lookback,
         "horizon": horizon,
         "preset": preset.value,
         "seed": seed,

@@ -68,6 +68,9 @@ class DLinear(Forecaster):
         "": Published({**PLAIN_ADAM, "learning_rate": 5e-3, "epochs": 10}),
         "exchange_rate": Published({**PLAIN_ADAM, "learning_rate": 5e-4, "batch_size": 8, "epochs": 10}),
     }
+    # chosen on validation windows: docs/results/modern-choice.md
+    ours: ClassVar[dict[str, Any]] = {"normalise": True}
+    ours_lookback: ClassVar[int] = 336
     Config = Config
     config: Config
     moving_average: Tensor

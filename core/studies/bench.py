@@ -56,6 +56,7 @@ def cells_of(
     for seed in seeds:
         for model in models:
             for series in tables:
+                split = Split.of(series)
                 options = preset_options(preset, model, series.name) | own[model]
                 configure(model, options)
                 for horizon in horizons:
@@ -64,11 +65,11 @@ def cells_of(
                         fingerprint=series.fingerprint,
                         model=model,
                         config=options,
-                        lookback=lookback or preset_lookback(preset, model, series.name),
+                        lookback=lookback or preset_lookback(preset, model, series.name, split.train),
                         horizon=horizon,
                         variates=series.variates,
                         targets=series.variates,
-                        split=Split.of(series),
+                        split=split,
                         recipe=recipe_of(preset, model, series.name).model_dump() | changes,
                         seed=seed,
                         device=resolve_device(device),

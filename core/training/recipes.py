@@ -33,10 +33,21 @@ def preset_options(name: Preset, model: str = "crossscalenet", dataset: str = ""
     return dict(own.config) if own else {}
 
 
-def preset_lookback(name: Preset, model: str = "crossscalenet", dataset: str = "") -> int:
-    """The look-back of the paper's own runs, 96 elsewhere."""
+def preset_lookback(name: Preset, model: str = "crossscalenet", dataset: str = "", rows: int | None = None) -> int:
+    """What this preset proposes: the look-back of the paper's own runs, or ours for this architecture.
+
+    ``rows`` are those of the training part. Ours stays within them: 96 where they are fewer than eight long look-backs,
+    a quarter of them where even that is much. The paper's is never shortened.
+    """
+    from core.models.registry import architecture
+
     own = _published(model, dataset) if name == "published" else None
-    return own.lookback if own else 96
+    if own:
+        return own.lookback
+    wanted = architecture(model).ours_lookback if name != "published" else 96
+    if rows is None:
+        return wanted
+    return wanted if rows >= 8 * wanted else max(min(96, rows // 4), 2)
 
 
 def _published(model: str, dataset: str):

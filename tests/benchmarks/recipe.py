@@ -65,15 +65,25 @@ def cells() -> dict[tuple[str, str, int], dict[str, Any]]:
     return {(c["variant"], c["dataset"], c["horizon"]): c for c in found}
 
 
-def validation(dataset: str, horizon: int, recipe: Recipe, config: Changes, threads: int) -> dict[str, Any]:
+def validation(
+    dataset: str,
+    horizon: int,
+    recipe: Recipe,
+    config: Changes,
+    threads: int,
+    model: str = "crossscalenet",
+    lookback: int = 96,
+) -> dict[str, Any]:
+    """Trains once; the best validation loss, its epoch, and how many ran. The test part is never touched."""
     series = load(dataset)
     spec = Spec(
+        model=model,
         variates=series.variates,
         targets=series.variates,
         split=Split.of(series),
         recipe=recipe,
         config=config,
-        lookback=96,
+        lookback=lookback,
         horizon=horizon,
         seed=SEED,
         threads=threads,

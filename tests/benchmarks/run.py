@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.studies.bench import machine
-from tests.benchmarks import pages, path, recipe, scan, steps
+from tests.benchmarks import modern, pages, path, recipe, scan, steps
 
 PLACE = Path(__file__).parents[2] / "docs" / "results"
 ABOUT = {
@@ -40,14 +40,16 @@ MEASURES = {"steps": steps.measure, "scan": scan.measure, "path": path.measure, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "recipe", "all"])
-    parser.add_argument("--threads", type=int, default=1, help="threads of the recipe's cells")
+    parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "recipe", "modern-choice", "all"])
+    parser.add_argument("--threads", type=int, default=1, help="threads of the cells of both choices")
     asked = parser.parse_args()
     for name, measure in MEASURES.items():
         if asked.what in (name, "all"):
             write(name, measure())
     if asked.what == "recipe":
         recipe.run(asked.threads, measured("recipe"))
+    if asked.what == "modern-choice":
+        modern.run(asked.threads, measured("modern-choice"))
 
 
 def write(name: str, rows: list[dict[str, object]]) -> None:

@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import UserError
+from core.models.registry import architecture
 from core.training.estimate import estimate
-from core.training.recipes import preset
+from core.training.recipes import preset, preset_lookback
 from core.training.spec import PRESETS, Spec, Split
 
 
@@ -34,6 +35,14 @@ def test_every_preset_is_a_recipe_and_published_is_the_papers():
     published = preset("published", "crossscalenet")
     assert (published.optimizer, published.learning_rate, published.schedule) == ("adam", 1e-4, "halving")
     assert (published.batch_size, published.epochs, published.patience) == (32, 20, 3)
+
+
+def test_a_long_lookback_of_ours_is_proposed_only_where_the_rows_are_there():
+    long = architecture("dlinear").ours_lookback
+    assert preset_lookback("balanced", "dlinear") == preset_lookback("balanced", "dlinear", rows=8640) == long > 96
+    assert preset_lookback("balanced", "dlinear", rows=8 * long - 1) == 96
+    assert preset_lookback("quick", "dlinear", rows=200) == 50
+    assert preset_lookback("published", "dlinear", rows=8640) == 96, "the paper's own is not ours to change"
 
 
 @pytest.mark.parametrize(
