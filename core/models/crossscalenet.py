@@ -290,12 +290,14 @@ class CrossScaleNet(Forecaster):
             raise UserError(
                 f"{config.scales} scales with factor {config.factor} leave no point of a look-back of "
                 f"{shape.lookback}. The nearest that works: {fits} scales, or a look-back of "
-                f"{config.factor ** (config.scales - 1)}."
+                f"{config.factor ** (config.scales - 1)}.",
+                {"scales": fits},
             )
         if config.scales > 1 and config.patch > shape.lookback:
             raise UserError(
                 f"A patch of {config.patch} steps is longer than the look-back of {shape.lookback}. "
-                f"The nearest that works: patch {shape.lookback}."
+                f"The nearest that works: patch {shape.lookback}.",
+                {"patch": shape.lookback},
             )
 
     @classmethod

@@ -140,10 +140,13 @@ class Spec(Frozen):
             ("validation part", max(self.split.train - self.lookback, 0), self.split.validation),
         ):
             if last - first < need:
+                nearest = _nearest(last - first, self.lookback, self.horizon)
+                told = ", ".join(f"{'look-back' if name == 'lookback' else name} {n}" for name, n in nearest.items())
                 raise UserError(
                     f"The {part} of {series.name} has {last - first:,} rows that windows can use, but one window needs "
                     f"look-back {self.lookback} + horizon {self.horizon} = {need:,}. "
-                    + _nearest(last - first, self.lookback, self.horizon)
+                    + (f"The nearest that works: {told}." if told else "Upload a longer series."),
+                    nearest,
                 )
         if len(series) < self.split.validation:
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
@@ -163,10 +166,10 @@ class Spec(Frozen):
         return architecture(self.model).capabilities.missing_values
 
 
-def _nearest(rows: int, lookback: int, horizon: int) -> str:
+def _nearest(rows: int, lookback: int, horizon: int) -> dict[str, int]:
     if rows < 4:
-        return "Upload a longer series."
+        return {}
     if rows - horizon >= 2:
-        return f"The nearest that works: look-back {min(lookback, rows - horizon)}."
+        return {"lookback": min(lookback, rows - horizon)}
     half = rows // 2
-    return f"The nearest that works: look-back {rows - half}, horizon {half}."
+    return {"lookback": rows - half, "horizon": half}

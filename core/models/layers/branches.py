@@ -101,18 +101,21 @@ def check_branches(config: TwoBranches, shape: Shape) -> None:
     if S > L:
         raise UserError(
             f"The local window of {S} steps is longer than the look-back of {L}. The nearest that works: a local "
-            f"window of {L}, or a look-back of {S}."
+            f"window of {L}, or a look-back of {S}.",
+            {"local": L},
         )
     if config.global_patch > L:
         raise UserError(
             f"A global patch of {config.global_patch} steps is longer than the look-back of {L}. The nearest that "
-            f"works: global patch {L}, or a look-back of {config.global_patch}."
+            f"works: global patch {L}, or a look-back of {config.global_patch}.",
+            {"global_patch": L},
         )
     if config.local_patch > S:
         longer = "" if config.local_patch > L else f", or a local window of {config.local_patch}"
         raise UserError(
             f"A local patch of {config.local_patch} steps is longer than the local window of {S}. The nearest that "
-            f"works: local patch {S}{longer}."
+            f"works: local patch {S}{longer}.",
+            {"local_patch": S},
         )
     if config.width % config.heads:
         heads = min(
@@ -121,5 +124,6 @@ def check_branches(config: TwoBranches, shape: Shape) -> None:
         wider = -(-config.width // config.heads) * config.heads
         raise UserError(
             f"A width of {config.width} cannot be shared by {config.heads} heads. The nearest that works: {heads} "
-            f"head{'s' * (heads != 1)}, or a width of {wider}."
+            f"head{'s' * (heads != 1)}, or a width of {wider}.",
+            {"heads": heads},
         )
