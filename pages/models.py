@@ -43,7 +43,8 @@ if state.get("run") and run is None:
     widgets.problem("The run that this link names is not stored here; the shapes below are the usual ones.")
 if problem:
     widgets.problem(problem)
-state.put(model=name)
+else:
+    state.put(model=name)
 kind = kinds[name]
 of_run = run is not None and run.spec["model"] == name
 heading.markdown(widgets.plain(kind.summary))
@@ -187,24 +188,28 @@ def comparison() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-tabs = st.tabs(["What it can show", "Options", "Published settings", "All architectures"], key="models-tabs")
-with tabs[0]:
+part = st.radio(
+    "Part",
+    ["What it can show", "Options", "Published settings", "All architectures"],
+    horizontal=True,
+    key="models-part",
+    label_visibility="collapsed",
+)
+if part == "What it can show":
     shows()
-with tabs[1]:
-    if kind.Config.model_fields:
-        try:
-            st.dataframe(fields(), hide_index=True, key="models-options")
-        except UserError as error:
-            st.warning(widgets.plain(error), icon=":material/warning:")
-    else:
-        st.markdown("It has no options: what there is to find is estimated from the series.")
-with tabs[2]:
-    if kind.published:
-        st.dataframe(published(), hide_index=True, key="models-published")
-        widgets.note("The preset Published on the Train page uses these.")
-    else:
-        st.markdown("It has no published settings: nothing about it is trained.")
-with tabs[3]:
+elif part == "Options" and not kind.Config.model_fields:
+    st.markdown("It has no options: what there is to find is estimated from the series.")
+elif part == "Options":
+    try:
+        st.dataframe(fields(), hide_index=True, key="models-options")
+    except UserError as error:
+        st.warning(widgets.plain(error), icon=":material/warning:")
+elif part == "Published settings" and not kind.published:
+    st.markdown("It has no published settings: nothing about it is trained.")
+elif part == "Published settings":
+    st.dataframe(published(), hide_index=True, key="models-published")
+    widgets.note("The preset Published on the Train page uses these.")
+else:
     st.dataframe(
         comparison(),
         hide_index=True,

@@ -8,11 +8,13 @@ import streamlit as st
 
 from core.errors import UserError
 from core.training.spec import PRESETS, Preset, Recipe, Spec, Split
-from core.ui import boot, forms, live, resources, state, theme, widgets
+from core.ui import boot, cards, forms, inspect, live, resources, state, theme, widgets
 from core.ui.charts.scales_picture import scales_picture
 
 if TYPE_CHECKING:
     from core.data.series import Series
+    from core.models.contract import Forecaster, Shape
+    from core.training.estimate import Estimate
 
 ABOUT_PRESET = {
     "quick": "A first look: few epochs, early stop.",
@@ -120,42 +122,41 @@ def _scores(metrics: dict) -> None:
 
 
 def show_form() -> None:
-    """The form of a new training. Controls at the right, what they mean at the left."""
-    cards = {card.id: card for card in resources.store().datasets()}
-    if not cards:
+    """The form of a new training. Architectures first; controls at the right, what they mean at the left."""
+    stored = {card.id: card for card in resources.store().datasets()}
+    if not stored:
         widgets.nothing_yet(
             "There is no dataset to train on yet.", "data", "Bring one, or choose a sample", "table_chart"
         )
         return
+    from core.models.contract import Shape
     from core.models.registry import architectures
 
+    kinds = architectures()
+    model = _chosen(list(kinds))
+    kind = kinds[model]
+    choice = st.container(key="architectures", gap="small")
     picture, controls = st.columns([2.4, 1], gap="large")
     with controls:
-        dataset = widgets.choose_dataset({id: card.name for id, card in cards.items()})
+        dataset = widgets.choose_dataset({id: card.name for id, card in stored.items()})
         series = resources.series(dataset)
         names, truth = list(series.variates), series.truth or {}
-        preset = st.radio(
-            "Preset",
-            PRESETS,
-            horizontal=True,
-            format_func=str.capitalize,
-            key="preset",
-            help=" ".join(f"**{name.capitalize()}**: {about}" for name, about in ABOUT_PRESET.items()),
-        )
+        fitted = kind.capabilities.fitted
+        preset: Preset = PRESETS[0] if fitted else _choose_preset()
+        split, reach = Split.of(series), (24 if truth else 96)
         with st.container(horizontal=True, gap="small"):
-            reach, split = (24 if truth else 96), Split.of(series)
+            proposed = _propose_lookback(dataset, preset, model, series.name, split)
+            lookback = st.number_input("Look-back, steps", 2, 100_000, key=f"lookback-{dataset}")
             ahead = max(min(reach, (split.validation - split.train) // 2), 1)  # several validation windows at least
-            lookback = st.number_input(
-                "Look-back, steps", 2, 100_000, max(min(96, split.train // 4), 2), key=f"lookback-{dataset}"
-            )
             horizon = st.number_input("Horizon, steps", 1, 100_000, ahead, key=f"horizon-{dataset}")
-        kinds = architectures()
-        model = next(iter(kinds))
-        if len(kinds) > 1:
-            model = st.selectbox("Architecture", list(kinds), format_func=lambda n: kinds[n].title, key="model")
-        kind = kinds[model]
+        if preset == "published" and kind.published:
+            _say_lookback(kind.title, dataset, lookback, proposed)
+        start, changes = _recipe(preset, model, series.name)
+        # a paper's settings belong to one dataset; fields that start with them start over with another one
+        place = f"{model}-{preset}-{dataset}" if preset == "published" else f"{model}-{preset}"
+        scales_key = f"scale-{place}" if preset == "published" else f"scale-{model}"
         with st.container(horizontal=True, gap="small"):
-            options = forms.fields(kind.Config, f"scale-{model}", only=kind.scale_fields)
+            options = forms.fields(kind.Config, scales_key, only=kind.scale_fields, start=changes)
         # where the truth is known, the target's own past would be a shortcut around the lags (saliency.md)
         target = [truth["target"]] if truth else names
         features = [name for name in names if name not in target] if truth else names
@@ -167,59 +168,158 @@ def show_form() -> None:
             key=f"targets-{dataset}",
             help="A target that does not enter is forecast with its own history withheld.",
         )
-        with st.expander("Advanced", icon=":material/tune:"):
-            st.markdown(f"**{kind.title}**", help=f"{kind.summary} {kind.source}")
-            start, changes = _recipe(preset, model, series.name)
-            options |= forms.fields(kind.Config, f"model-{model}-{preset}", skip=kind.scale_fields, start=changes)
-            st.markdown("**Recipe**")
-            chosen = forms.fields(Recipe, f"recipe-{preset}", start=start.model_dump())
-            seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
+        chosen, seed = {}, 2021
+        if fitted:
+            widgets.note("Fitted at once, from the training part: there are no epochs and no recipe.")
+        else:
+            with st.expander("Advanced", icon=":material/tune:"):
+                st.markdown(f"**{kind.title}**")
+                options |= forms.fields(kind.Config, f"model-{place}", skip=kind.scale_fields, start=changes)
+                st.markdown("**Recipe**")
+                recipe_key = f"recipe-{place}" if preset == "published" else f"recipe-{preset}"
+                unused = () if kind.capabilities.pretrains else ("pretrain_epochs",)
+                chosen = forms.fields(Recipe, recipe_key, start=start.model_dump(), skip=unused)
+                seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
         go, problem = st.container(), st.container()
 
-    def build() -> Spec:
-        from core.models.contract import Shape
+    def build(name: str, options: dict, recipe: Recipe) -> Spec:
         from core.models.registry import configure
 
         if not inputs or not targets:
             raise UserError("Choose at least one variate that enters and one to forecast.")
+        config = configure(name, options)
         spec = Spec(
             dataset=dataset,
             series_name=series.name,
             fingerprint=series.fingerprint,
-            model=model,
-            config=configure(model, options).model_dump(mode="json"),
+            model=name,
+            config=config.model_dump(mode="json"),
             lookback=lookback,
             horizon=horizon,
             variates=tuple(inputs),
             targets=tuple(targets),
-            split=Split.of(series),
-            recipe=start.model_copy(update=chosen),
+            split=split,
+            recipe=recipe,
             seed=seed,
         )
         spec.check(series)
-        kind.check(configure(model, options), Shape(lookback, horizon, len(spec.columns), spec.withheld))
+        kinds[name].check(config, Shape(lookback, horizon, len(spec.columns), spec.withheld))
         return spec
 
+    spec = None
     try:
-        spec = build()
+        spec = build(model, options, start.model_copy(update=chosen))
     except UserError as error:
-        spec = None
-        problem.warning(widgets.plain(error), icon=":material/warning:")
+        with problem:
+            st.warning(widgets.plain(error), icon=":material/warning:")
+            keys = {"lookback": f"lookback-{dataset}", "horizon": f"horizon-{dataset}"}
+            keys |= {f: f"{scales_key if f in kind.scale_fields else f'model-{place}'}-{f}" for f in options}
+            _offer(kind, error, keys)
     if (
         go.button(
-            "Train", type="primary", icon=":material/play_arrow:", disabled=spec is None, key="train", width="stretch"
+            "Fit" if fitted else "Train",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=spec is None,
+            key="train",
+            width="stretch",
         )
         and spec
     ):
         name = f"{series.name} · {kind.title} · {horizon} ahead"
-        state.put(dataset=dataset, run=resources.jobs().submit(spec, series, name))
+        state.put(dataset=dataset, run=resources.jobs().submit(spec, series, name), model=None)
         st.rerun()
+
+    def other(name: str) -> Spec | None:
+        """What the form would train with another architecture; None where that cannot work."""
+        recipe, own = _recipe(preset, name, series.name)
+        try:
+            return build(name, dict(own), recipe)
+        except UserError:
+            return None
+
+    columns = [*inputs, *(t for t in targets if t not in inputs)]
+    shape = Shape(lookback, horizon, max(len(columns), 1))
+    cost = resources.cost(spec, len(series)) if spec else None
+    usual = {name: dict(_recipe(preset, name, series.name)[1]) for name in kinds}
+    with choice:
+        cards.choose(kinds, model, shape, usual, other, len(series))
     with picture:
-        if kind.capabilities.scales:
+        view = st.radio(
+            "View", ["What it sees", "Data flow"], horizontal=True, key="train-view", label_visibility="collapsed"
+        )
+        if view == "Data flow":
+            _flow(kind, options, shape)
+        else:
             _picture(series, model, options, lookback, (inputs or targets or names)[0])
         if spec:
-            _estimate(spec, series)
+            _costs(spec, cost) if cost else st.fragment(_awaited, run_every=0.7)(spec, series)
         _load(dataset, series)
+
+
+def _chosen(names: list[str]) -> str:
+    """The architecture in the URL, the usual one where it has none; says so where the URL names none of ours."""
+    wanted, problem = cards.known(state.get("model"), names)
+    if problem:
+        widgets.problem(problem)
+    chosen = wanted or st.session_state.get("architecture") or cards.USUAL
+    st.session_state["architecture"] = chosen
+    if not problem:  # else the sentence stays until another is chosen
+        state.put(model=chosen)
+    return chosen
+
+
+def _choose_preset() -> Preset:
+    return st.radio(
+        "Preset",
+        PRESETS,
+        horizontal=True,
+        format_func=str.capitalize,
+        key="preset",
+        help=" ".join(f"**{name.capitalize()}**: {about}" for name, about in ABOUT_PRESET.items()),
+    )
+
+
+def _propose_lookback(dataset: str, preset: Preset, model: str, name: str, split: Split) -> int:
+    """Put what the preset proposes into the field, unless the reader has typed another; returns the proposal."""
+    from core.training.recipes import preset_lookback
+
+    wanted = preset_lookback(preset, model, name)
+    proposed = max(min(wanted, split.train // 4), 2) if wanted <= 96 else wanted
+    field, last = f"lookback-{dataset}", f"proposed-{dataset}"
+    if field not in st.session_state or st.session_state[field] == st.session_state.get(last):
+        st.session_state[field] = proposed
+    st.session_state[last] = proposed
+    return proposed
+
+
+def _say_lookback(title: str, dataset: str, lookback: int, proposed: int) -> None:
+    if lookback == proposed:
+        widgets.note(f"{proposed:,} steps is the look-back of the published runs of {widgets.plain(title)}.")
+        return
+    widgets.note(f"The published runs of {widgets.plain(title)} look back {proposed:,} steps.")
+    st.button(
+        f"Use {proposed:,}",
+        key="use-lookback",
+        type="tertiary",
+        icon=":material/undo:",
+        on_click=lambda: st.session_state.update({f"lookback-{dataset}": proposed}),
+    )
+
+
+def _offer(kind: type[Forecaster], error: UserError, keys: dict[str, str]) -> None:
+    """The nearest that works as a button, where the sentence names one that a field of this form can take."""
+    values = {keys[name]: value for name, value in error.nearest.items() if name in keys}
+    if not values or len(values) < len(error.nearest):
+        return
+    titles = {"lookback": "look-back", "horizon": "horizon"}
+    titles |= {name: str(field.title).lower() for name, field in kind.Config.model_fields.items()}
+    st.button(
+        "Use " + ", ".join(f"{titles[name]} {value:,}" for name, value in error.nearest.items()),
+        key="use-nearest",
+        icon=":material/build:",
+        on_click=lambda: st.session_state.update(values),
+    )
 
 
 def _recipe(preset: Preset, model: str, dataset: str) -> tuple[Recipe, dict[str, object]]:
@@ -238,33 +338,69 @@ def _picture(series: Series, model: str, options: dict, lookback: int, variate: 
         found = architecture(model).grids(configure(model, options), window)
     except UserError:
         return
-    found = [grid for grid in found if grid.points > 0]
+    found = [grid for grid in found if grid.points > 0 and grid.first < window]
     st.markdown(
-        f"**What each scale sees** · the last {window:,} steps of {widgets.plain(variate)}",
-        help="Every scale pools the look-back window. From the second on, attention compares whole patches (bands) "
-        "with each other, and the points inside one patch.",
+        f"The last {window:,} steps of {widgets.plain(variate)}",
+        help="One row for each scale or branch, fine to coarse: what it pools, and the patches (bands) that it "
+        "compares with each other.",
     )
-    if not (values == values).any():
-        widgets.note("This window is missing altogether, so there is nothing to draw.")
+    if not found or not (values == values).any():
+        widgets.note("There is nothing to draw of this window.")
         return
     st.altair_chart(
-        scales_picture(values, [g.factor for g in found], [g.patch for g in found], variate, theme.colors()),
+        scales_picture(values, found, cards.names_of(found), variate, theme.colors()),
         key="scales-picture",
         alt=f"{len(found)} scales of the last {window} steps; the coarsest pools {found[-1].factor} steps to a point",
     )
 
 
-def _estimate(spec: Spec, series: Series) -> None:
-    with st.skeleton(height=90):
-        cost = resources.cost(spec, len(series))
+def _flow(kind: type[Forecaster], options: dict, shape: Shape) -> None:
+    from core.models.registry import configure
+    from core.ui.charts.diagram import LEGEND, diagram_picture
+
+    try:
+        config = configure(kind.name, options)
+        kind.check(config, shape)
+        diagram = kind.diagram(config, shape)
+    except UserError as error:
+        widgets.note(widgets.plain(error))
+        return
+    st.markdown(
+        f"With the shapes of this window; B is the windows of a batch ({widgets.plain(kind.title)})", help=LEGEND
+    )
+    names = cards.names_of(kind.grids(config, shape.lookback))
+    inspect.show(diagram_picture(diagram, names, theme.colors(), kind.title), key="train-diagram")
+    query = {"model": kind.name}
+    st.page_link("pages/models.py", label="What it may claim", icon=":material/account_tree:", query_params=query)
+
+
+def _awaited(spec: Spec, series: Series) -> None:
+    """Asks for the cost until it is measured."""
+    if resources.cost(spec, len(series), first=False) is not None:
+        st.rerun()
+    with st.grid(3, min_column_width=110):
+        for label in ("Parameters", "Memory, about", "Time, at most about"):
+            st.metric(label, "…", help="Being measured here with a few steps.")
+
+
+def _costs(spec: Spec, cost: Estimate) -> None:
+    from core.models.registry import architecture
+
+    kind = architecture(spec.model)
     with st.grid(3, min_column_width=110):
         st.metric("Parameters", f"{cost.parameters:,}")
         st.metric("Memory, about", widgets.size(cost.memory_mb))
-        st.metric(
-            "Time, at most about",
-            widgets.duration(cost.seconds),
-            help=f"Measured with a few batches here, for {spec.recipe.epochs} epochs; early stopping may end sooner.",
-        )
+        if kind.capabilities.fitted:
+            st.metric("Time", "moments", help="It is fitted at once, without epochs.")
+        else:
+            st.metric(
+                "Time, at most about",
+                widgets.duration(cost.seconds),
+                help=f"Measured with a few batches here, for {spec.recipe.epochs} epochs; early stopping may end "
+                "sooner.",
+            )
+    if note := kind.runs_on():
+        widgets.note(widgets.plain(note))
 
 
 def _load(dataset: str, series: Series) -> None:
@@ -288,7 +424,7 @@ def _load(dataset: str, series: Series) -> None:
                     path.unlink(missing_ok=True)
 
 
-boot.page("Train", follows=("dataset",))
+boot.page("Train", follows=("dataset", "model"))
 if run_id := state.get("run"):
     show_run(run_id)
 else:

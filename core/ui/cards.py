@@ -1,11 +1,13 @@
-"""What the pages say about an architecture: its marks and abilities in words, its size, the names of what it sees.
+"""Architectures as cards: what each is, what it can show, what it costs here; and the same in words for other places.
 
-Plain functions for the Train and the Models page; both draw their own layout.
+``choose`` draws the choice of the Train page: a card for each architecture of the papers, short lists for the others.
+The choice itself stands in the URL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.training.spec import Spec
+from core.ui import resources, state, widgets
 from core.ui.charts.scales_picture import scale_name
 
 if TYPE_CHECKING:
@@ -149,3 +152,113 @@ def known(wanted: str | None, names: Iterable[str]) -> tuple[str | None, str]:
     near = get_close_matches(wanted.lower(), there, 1, 0.4)
     chosen = near[0] if near else there[0]
     return chosen, f"There is no architecture called {wanted!r}. The nearest is shown."
+
+
+# -- the choice ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Costs:
+    """How the cards learn what a training costs: at this ``shape``, with these ``options`` by architecture; ``spec``
+    is what would be trained (None where it cannot), of a series of ``rows``. Without it only sizes are told."""
+
+    shape: Shape
+    options: Mapping[str, Mapping[str, Any]]
+    rows: int
+    spec: Callable[[str], Spec | None] | None
+
+
+def choose(
+    kinds: Mapping[str, type[Forecaster]],
+    model: str,
+    shape: Shape,
+    options: Mapping[str, Mapping[str, Any]],
+    spec: Callable[[str], Spec | None],
+    rows: int,
+) -> None:
+    """The choice, with ``model`` chosen. Time and memory of all are measured when asked for, in the background."""
+    of = {family: [name for name, kind in kinds.items() if kind.family == family] for family in FAMILIES}
+    asked = st.session_state.setdefault("measured", set())
+    this = (shape, rows)
+    costs = Costs(shape, options, rows, spec if this in asked else None)
+    waiting = False
+    with st.grid(4, min_column_width=165, gap="small", key="cards-paper"):
+        for name in of["paper"]:
+            with st.container(border=True, height="stretch", gap="xsmall", key=f"card-{name}"):
+                st.button(
+                    kinds[name].title,
+                    key=f"choose-{name}",
+                    type="primary" if name == model else "secondary",
+                    width="stretch",
+                    on_click=_put,
+                    args=(name,),
+                )
+                waiting |= _about(kinds[name], costs)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        for family in ("baseline", "statistical"):
+            if of[family]:
+                _short_list(family, of[family], kinds, model)
+        if costs.spec is None and st.button(
+            "Measure all here",
+            type="tertiary",
+            icon=":material/timer:",
+            key="measure-all",
+            help="Time and memory of every architecture at this window, one after another in the background.",
+        ):
+            asked.add(this)
+            st.rerun()
+    if kinds[model].family != "paper":
+        with st.container(border=True, gap="xsmall", key=f"card-{model}"):
+            st.markdown(f"**{widgets.plain(kinds[model].title)}**")
+            waiting |= _about(kinds[model], costs)
+    if waiting:
+        first = [True]
+        st.fragment(_again, run_every=1.0)(first)
+
+
+def _put(name: str) -> None:
+    state.put(model=name)
+
+
+def _again(first: list[bool]) -> None:
+    """Draws the page again, a second after it was drawn, for what has been measured since."""
+    if not first[0]:
+        st.rerun()
+    first[0] = False
+
+
+def _short_list(family: Family, names: list[str], kinds: Mapping[str, type[Forecaster]], model: str) -> None:
+    key = f"choose-{family}"
+    st.session_state[key] = model if model in names else None
+    st.radio(
+        FAMILIES[family],
+        names,
+        format_func=lambda name: kinds[name].title,
+        horizontal=True,
+        key=key,
+        on_change=lambda: _put(st.session_state[key]),
+    )
+
+
+def _about(kind: type[Forecaster], costs: Costs) -> bool:
+    """What it is, what it can show, what it costs here. Returns whether its cost is still being measured."""
+    widgets.note(widgets.plain(kind.summary))
+    widgets.note(" · ".join(f"**{words}**" for words in marks(kind)) or "no inside to look at")
+    size, refused = standing(kind, costs.options[kind.name], costs.shape)
+    if refused:
+        widgets.note(f":material/block: Not at this window. {widgets.plain(refused)}")
+        return False
+    spec = costs.spec(kind.name) if costs.spec and not kind.capabilities.fitted else None
+    if spec is None:
+        widgets.note(size)
+        return False
+    try:
+        cost = resources.cost(spec, costs.rows, first=False)
+    except UserError as error:
+        widgets.note(f"{size} · {widgets.plain(error)}")
+        return False
+    if cost is None:
+        widgets.note(f"{size} · being measured")
+        return True
+    widgets.note(f"{size} · {widgets.size(cost.memory_mb)} · at most {widgets.duration(cost.seconds)}, measured here")
+    return False

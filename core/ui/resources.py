@@ -11,6 +11,8 @@ import atexit
 import gc
 import secrets
 import shutil
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -99,17 +101,57 @@ def model_file(run_id: str) -> Path | None:
     return path if path.exists() else None
 
 
-def cost(spec: Spec, rows: int) -> Estimate:
-    """What this training takes here; measured once for each spec. Raises UserError where it cannot work."""
-    return _cost(spec.model_copy(update={"dataset": "", "fingerprint": "", "series_name": ""}).model_dump_json(), rows)
+def cost(spec: Spec, rows: int, first: bool = True) -> Estimate | None:
+    """What this training takes here, measured in the background and once for each spec; None while that goes on.
+
+    ``first``: it goes before all that waits, and is waited for a moment. Raises UserError where the spec cannot work.
+    """
+    bare = spec.model_copy(update={"dataset": "", "fingerprint": "", "series_name": ""})
+    return _measuring().result(bare.model_dump_json(), rows, first)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _cost(spec_json: str, rows: int) -> Estimate:
-    from core.training.estimate import estimate
-    from core.training.spec import Spec
+class Measuring:
+    """One thread that measures trainings one after another, so that no page waits for it and none disturbs another.
 
-    return estimate(Spec.model_validate_json(spec_json), rows)
+    What goes first puts off all that waits; a page that still wants the others asks for them again.
+    """
+
+    KEPT, MOMENT = 256, 0.3  # measured specs; seconds
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "measure")
+        self._asked: dict[tuple[str, int], Future[Estimate]] = {}
+        self._lock = threading.Lock()
+
+    def result(self, spec_json: str, rows: int, first: bool) -> Estimate | None:
+        with self._lock:
+            future = self._asked.get((spec_json, rows))
+            if future is None or future.cancelled():
+                if first:
+                    for other in self._asked.values():
+                        other.cancel()  # does nothing to one that runs or is done
+                future = self._asked[spec_json, rows] = self._pool.submit(self._measure, spec_json, rows)
+                while len(self._asked) > self.KEPT:
+                    self._asked.pop(next(iter(self._asked))).cancel()
+        try:
+            return future.result(self.MOMENT if first else 0)
+        except (TimeoutError, CancelledError):
+            return None
+
+    @staticmethod
+    def _measure(spec_json: str, rows: int) -> Estimate:
+        from core.training.estimate import estimate
+        from core.training.spec import Spec
+
+        return estimate(Spec.model_validate_json(spec_json), rows)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda measuring: measuring.close())
+def _measuring() -> Measuring:
+    return Measuring()
 
 
 def keep_upload(file: UploadedFile, ending: str) -> Path:

@@ -1,7 +1,8 @@
 """``python -m tests.browser.screenshots``: every page to ``docs/screenshots/<page>-<width>-<light|dark>.png``.
 
 Data, Train, Forecast and Scales show ETTh1 where the benchmark series lie beside the checkout, else generated waves;
-Attention shows SYN5, whose truth is known. Look at each of them after a change of a page.
+Attention shows SYN5, whose truth is known, Models an architecture at its usual shapes. Look at each of them after a
+change of a page.
 """
 
 import sys
@@ -69,6 +70,7 @@ def take(visitor: Visitor, real: prepared.Trained, known: prepared.Trained, size
         ("forecast", "forecast", dataset | run | window, 10),
         ("scales", "scales", dataset | run | window, 9),
         ("attention", "attention", {"dataset": known.dataset, "run": known.run, "window": 800}, 1),
+        ("models", "models", {"model": "crossscalenet"}, 1),
     )
     for name, page, asked, charts in pages:
         visitor.page.set_viewport_size({"width": size[0], "height": size[1]})

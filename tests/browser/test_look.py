@@ -18,6 +18,7 @@ PAGES = (
     ("forecast", True, 4 + 6),
     ("scales", True, 2 * 4 + 1),
     ("attention", True, 1),
+    ("models", False, 1),
 )
 
 STICKS_OUT = """() => {
@@ -59,7 +60,7 @@ def test_every_page_fits_and_is_drawn(
 
 def test_no_axis_shows_numbers_that_are_none(visitor: Visitor, trained: prepared.Trained):
     """``NaN``, ``undefined`` or an unformatted long number in a chart is a fault of ours that no exception tells."""
-    for name in ("data", "forecast", "scales", "attention"):
+    for name in ("data", "forecast", "scales", "attention", "models"):
         visitor.open(name, dataset=trained.dataset, **({} if name == "data" else {"run": trained.run}))
         visitor.charts(1)
         for text in visitor.page.locator("svg.marks text").all_text_contents():

@@ -8,6 +8,7 @@ import pytest
 from core.data.card import Audit, DatasetCard
 from core.data.series import Series
 from core.models.crossscalenet import Config
+from core.models.registry import architectures
 from core.training.events import Failed
 from core.training.spec import Recipe
 from tests.conftest import sine_series
@@ -58,12 +59,103 @@ def test_every_option_of_model_and_recipe_has_a_widget(small):
     keys = {widget.key for kind in ("number_input", "selectbox", "toggle") for widget in small.get(kind)}
     for prefix, fields in (("model-crossscalenet-quick", Config.model_fields), ("recipe-quick", Recipe.model_fields)):
         for name, field in fields.items():
-            if field.title and name not in ("scales", "factor", "patch"):
+            if field.title and name not in ("scales", "factor", "patch", "pretrain_epochs"):
                 assert f"{prefix}-{name}" in keys
     assert {"scale-crossscalenet-scales", "scale-crossscalenet-factor", "scale-crossscalenet-patch"} <= keys
 
 
+def measured(at):
+    """The page with its cost, which is measured in the background."""
+    deadline = time.time() + 60
+    while at.metric[0].value == "…":
+        assert time.time() < deadline
+        time.sleep(0.1)
+        at.run()
+    return sound(at)
+
+
+def choose(at, name: str):
+    """Press the card of an architecture, or its place in a short list."""
+    family = architectures()[name].family
+    if family == "paper":
+        at.button(key=f"choose-{name}").click()
+    else:
+        at.radio(key=f"choose-{family}").set_value(name)
+    return sound(at.run())
+
+
+@pytest.mark.parametrize("name", list(architectures()))
+def test_every_architecture_can_be_chosen_with_its_form_its_pictures_and_a_spec_that_builds(app, name):
+    app()
+    kind = architectures()[name]
+    at = choose(app("train", dataset=keep(sine_series(rows=1200))), name)
+    assert at.query_params["model"] == name
+    assert " ".join(kind.summary.split()) in words(at)
+    keys = {widget.key for part in ("number_input", "selectbox", "toggle", "text_input") for widget in at.get(part)}
+    for field, about in kind.Config.model_fields.items():
+        if about.title:
+            assert {f"scale-{name}-{field}", f"model-{name}-quick-{field}"} & keys, field
+    assert ("recipe-quick-epochs" in keys) != kind.capabilities.fitted
+    assert not at.warning
+    assert not at.button(key="train").disabled
+    at.radio(key="train-view").set_value("Data flow").run()
+    assert not sound(at).warning
+
+
+def test_a_link_names_an_architecture_and_an_unknown_one_is_said(app):
+    app()
+    dataset = keep(sine_series())
+    at = sound(app("train", dataset=dataset, model="casa"))
+    assert at.button(key="train") and "convolutional" in words(at)
+    at = sound(app("train", dataset=dataset, model="crosscalenet"))
+    assert "no architecture called" in words(at)
+    assert "no architecture called" in words(sound(at.run())), "it stays until another is chosen"
+    assert at.number_input(key="scale-crossscalenet-scales")
+
+
+def test_published_settings_propose_their_look_back_and_keep_one_that_was_typed(app):
+    app()
+    dataset = keep(sine_series(rows=4000))
+    at = choose(app("train", dataset=dataset), "s2tx")
+    field = f"lookback-{dataset}"
+    assert at.number_input(key=field).value == 96
+    at.radio(key="preset").set_value("published").run()
+    assert at.number_input(key=field).value == 672
+    assert "672 steps is the look-back of the published runs" in words(sound(at))
+    at.radio(key="preset").set_value("quick").run()
+    assert at.number_input(key=field).value == 96
+    at.number_input(key=field).set_value(120).run()
+    at.radio(key="preset").set_value("published").run()
+    assert at.number_input(key=field).value == 120
+    at.button(key="use-lookback").click().run()
+    assert sound(at).number_input(key=field).value == 672
+
+
+def test_the_nearest_that_works_is_one_press_away(small):
+    field = f"lookback-{small.query_params['dataset']}"
+    small.number_input(key=field).set_value(390).run()
+    small.button(key="use-nearest").click().run()
+    assert not sound(small).warning
+    assert small.number_input(key=field).value < 390
+    small.number_input(key="scale-crossscalenet-scales").set_value(6)
+    small.number_input(key="scale-crossscalenet-factor").set_value(8).run()
+    small.button(key="use-nearest").click().run()
+    assert not sound(small).warning
+
+
+def test_all_costs_are_measured_when_asked_for(small):
+    small.button(key="measure-all").click().run()
+    deadline = time.time() + 120
+    while "being measured" in words(sound(small)):
+        assert time.time() < deadline
+        time.sleep(0.3)
+        small.run()
+    papers = [name for name, kind in architectures().items() if kind.family == "paper"]
+    assert words(small).count("measured here") + words(small).count("Not at this window") == len(papers)
+
+
 def test_the_cost_is_estimated(small):
+    measured(small)
     labels = [metric.label for metric in small.metric]
     assert labels == ["Parameters", "Memory, about", "Time, at most about"]
     assert int(small.metric[0].value.replace(",", "")) > 1000

@@ -111,7 +111,8 @@ def wrapped(text: str, count: int, narrow: bool) -> tuple[str, ...]:
 
 
 def lay_out(diagram: Diagram) -> Flow:
-    """The layout of a diagram without loops. Raises ValueError where arrows form one."""
+    """The layout of a diagram. Between scales arrows may go both ways; within one, or where there is none, ValueError
+    is raised where they form a loop."""
     above, rows, below = _regions(diagram)
     lines: list[list[Placed]] = []
     begins: dict[int, int | None] = {}  # line at which a row begins, and its scale
@@ -156,7 +157,7 @@ def ranks(ids: list[str], arrows: tuple[Arrow, ...]) -> dict[str, int]:
 
 def _regions(diagram: Diagram) -> tuple[list[Box], list[list[Box]], list[Box]]:
     """Boxes above the rows, the rows (scales fine to coarse, then what runs beside them), and boxes below."""
-    rank = ranks([box.id for box in diagram.boxes], diagram.arrows)
+    led_to = {arrow.end for arrow in diagram.arrows}
     scales = sorted({box.scale for box in diagram.boxes if box.scale is not None})
     if not scales:
         return list(diagram.boxes), [], []
@@ -167,8 +168,8 @@ def _regions(diagram: Diagram) -> tuple[list[Box], list[list[Box]], list[Box]]:
     below = [box for box in free if box.id in follows and box.id not in leads]
     beside = [box for box in free if box not in above and box not in below]
     # what neither leads to a scale nor follows from one, but opens or ends the whole, does so here too
-    above += [box for box in beside if rank[box.id] == 0]
-    beside = [box for box in beside if rank[box.id] > 0]
+    above += [box for box in beside if box.id not in led_to]
+    beside = [box for box in beside if box.id in led_to]
     rows = [[box for box in diagram.boxes if box.scale == scale] for scale in scales]
     return above, [*rows, *([beside] if beside else [])], below
 

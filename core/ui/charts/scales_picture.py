@@ -1,9 +1,15 @@
 """What each scale sees of one window: the pooled line with its patches, one row a scale, fine to coarse.
 
-Pooling here is for the picture only; the model's own is in ``core/models``, what a scale really saw in the Trace.
+A row is a ``Grid``: a scale of the whole window, a branch that sees only its end, or the window taken whole. Patches
+that overlap stand in lanes, so that each can be told from its neighbours. Pooling here is for the picture only; the
+model's own is in ``core/models``, what a scale really saw in the Trace.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
@@ -11,54 +17,90 @@ import pandas as pd
 
 from core.ui.theme import Colors, palette, style
 
-ROW = 84  # pixels
+if TYPE_CHECKING:
+    from core.models.contract import Grid
+
+ROW, LOW_ROW = 84, 66  # pixels; the lower one where there are more than four
+MOST = 24  # patches drawn in one lane
 
 
-def tables(values: np.ndarray, factors: Sequence[int], patches: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(values: np.ndarray, grids: Sequence[Grid]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Points and patches of a window.
 
-    ``values`` is L in the data's units; ``factors`` original steps per point, ``patches`` points per patch (0: no
-    attention), one per scale, fine to coarse. Points: ``scale, step, value, level`` with ``step`` the middle of the
-    pooled steps, counted from now (-L to 0), and ``level`` the value's height within the row, 0 to 1 over the window's
-    range. Patches: ``scale, start, stop, odd``.
+    ``values`` is L in the data's units; ``grids`` say what each scale sees of it, fine to coarse. Points: ``scale,
+    step, value, level`` with ``step`` the middle of the pooled steps, counted from now (-L to 0), and ``level`` the
+    value's height within the row, 0 to 1 over the window's range. Patches: ``scale, start, stop, odd, lane, lanes``.
     """
     length = len(values)
     low, high = np.nanmin(values), np.nanmax(values)
     reach = (high - low) or 1.0
     points, spans = [], []
-    for scale, (factor, patch) in enumerate(zip(factors, patches, strict=True)):
-        count = length // factor
-        pooled = values[: count * factor].reshape(count, factor).mean(axis=1)
-        middle = (np.arange(count) + 0.5) * factor - length
+    for scale, grid in enumerate(grids):
+        count = min(grid.points, (length - grid.first) // grid.factor)
+        seen = values[grid.first : grid.first + count * grid.factor]
+        pooled = seen.reshape(count, grid.factor).mean(axis=1)
+        middle = grid.first + (np.arange(count) + 0.5) * grid.factor - length
         level = (pooled - low) / reach
         points.append(pd.DataFrame({"scale": scale, "step": middle, "value": pooled, "level": level}))
-        if patch:
-            start = np.arange(0, count * factor, patch * factor)
-            stop = np.minimum(start + patch * factor, length) - length
-            odd = np.arange(len(start)) % 2 == 1
-            spans.append(pd.DataFrame({"scale": scale, "start": start - length, "stop": stop, "odd": odd}))
-    empty = pd.DataFrame({"scale": [], "start": [], "stop": [], "odd": []})
+        if grid.patch * grid.factor > 1:
+            every = drawn(grid)
+            step, wide = every * (grid.stride or grid.patch) * grid.factor, grid.patch * grid.factor
+            start = grid.first + np.arange(math.ceil(grid.patches / every)) * step
+            start = start[start < length]
+            lanes = math.ceil(wide / step)
+            order = np.arange(len(start))
+            span = {"start": start - length, "stop": np.minimum(start + wide, length) - length}
+            lane = {"odd": (order // lanes) % 2 == 1, "lane": order % lanes, "lanes": lanes}
+            spans.append(pd.DataFrame({"scale": scale, **span, **lane}))
+    empty = pd.DataFrame({name: [] for name in ("scale", "start", "stop", "odd", "lane", "lanes")})
     return pd.concat(points, ignore_index=True), pd.concat(spans, ignore_index=True) if spans else empty
 
 
+def drawn(grid: Grid) -> int:
+    """One patch in how many is drawn, so that no lane of the row has more than ``MOST``."""
+    stride, every = grid.stride or grid.patch, 1
+    while grid.patches / every > MOST * math.ceil(grid.patch / (every * stride)):
+        every += 1
+    return every
+
+
+def told(grid: Grid, name: str, attends: bool) -> list[str]:
+    """The words at the left of a row: name, what a point is, what a patch is, and how many patches are drawn.
+    ``attends``: some row of this picture has patches."""
+    pooled = f"every {grid.factor} steps" if grid.factor > 1 else "every step"
+    steps = f"last {grid.points * grid.factor:,} steps" if grid.first else pooled
+    if not grid.patch:
+        return [name, steps, "no attention" if attends else "no patches"]
+    if grid.patch * grid.factor == 1:
+        return [name, steps, "each step a patch"]
+    points = f"{grid.patch} point{'s' * (grid.patch != 1)}"
+    overlap = grid.stride and grid.stride != grid.patch
+    patch = f"{grid.patch} every {grid.stride}" if overlap else f"{points} a patch"
+    every = drawn(grid)
+    return [name, steps, patch] + ([f"1 in {every} drawn"] if every > 1 else [])
+
+
 def scales_picture(
-    values: np.ndarray, factors: Sequence[int], patches: Sequence[int], unit: str, colors: Colors
+    values: np.ndarray, grids: Sequence[Grid], names: Sequence[str], unit: str, colors: Colors
 ) -> alt.LayerChart | alt.FacetChart:
     """One row a scale on one time axis, for ``values`` (L) of one variate called ``unit`` (see ``tables``)."""
-    scales, length = len(factors), len(values)
-    points, spans = tables(values, factors, patches)
+    scales, length = len(grids), len(values)
+    row = ROW if scales <= 4 else LOW_ROW
+    points, spans = tables(values, grids)
     for table in (points, spans):
         table["top"] = scales - table["scale"]
     points["y"] = points["top"] - 0.88 + 0.76 * points["level"]
-    spans["low"], spans["high"] = spans["top"] - 0.97, spans["top"] - 0.03
-    names = pd.DataFrame(
-        {
-            "scale": range(scales),
-            "y": [scales - m - 0.5 for m in range(scales)],
-            "name": [scale_name(m, scales) for m in range(scales)],
-            "steps": [f"every {f} steps" if f > 1 else "every step" for f in factors],
-            "patch": [f"{p} point{'s' * (p != 1)} a patch" if p else "no attention" for p in patches],
-        }
+    height = 0.94 / spans["lanes"]
+    spans["high"] = spans["top"] - 0.03 - spans["lane"] * height
+    spans["low"] = spans["high"] - height
+    attends = any(grid.patch for grid in grids)
+    words = [told(grid, name, attends) for grid, name in zip(grids, names, strict=True)]
+    lines = pd.DataFrame(
+        [
+            {"y": scales - m - 0.5 - (i - (len(said) - 1) / 2) * 15 / row, "text": text, "bold": i == 0}
+            for m, said in enumerate(words)
+            for i, text in enumerate(said)
+        ]
     )
     x = alt.Scale(domain=[-length, 0], nice=False)
     y = alt.Scale(domain=[0, scales], nice=False)
@@ -82,7 +124,7 @@ def scales_picture(
     )
     line = (
         alt.Chart(points)
-        .mark_line(point={"size": 14, "filled": True} if length // factors[-1] <= 64 else False)
+        .mark_line(point={"size": 14, "filled": True} if len(points) <= 64 * scales else False)
         .encode(
             x=alt.X("step:Q", scale=x, axis=axis),
             y=alt.Y("y:Q", scale=y, axis=None),
@@ -90,13 +132,12 @@ def scales_picture(
             tooltip=[alt.Tooltip("step:Q", title="step"), alt.Tooltip("value:Q", title=unit, format=".4~g")],
         )
     )
-    words = alt.Chart(names).encode(x=alt.value(-104), y=alt.Y("y:Q", scale=y, axis=None))
+    at = alt.Chart(lines).encode(x=alt.value(-104), y=alt.Y("y:Q", scale=y, axis=None), text="text:N")
     about = [
-        words.mark_text(align="left", dy=-18, fontWeight="bold", color=colors.text).encode(text="name:N"),
-        words.mark_text(align="left", color=colors.muted).encode(text="steps:N"),
-        words.mark_text(align="left", dy=16, color=colors.muted).encode(text="patch:N"),
+        at.transform_filter("datum.bold").mark_text(align="left", fontWeight="bold", color=colors.text),
+        at.transform_filter("!datum.bold").mark_text(align="left", color=colors.muted),
     ]
-    return style(alt.layer(bands, line, *about, height=ROW * scales))
+    return style(alt.layer(bands, line, *about, height=row * scales))
 
 
 def scale_name(scale: int, scales: int) -> str:
