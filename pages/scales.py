@@ -5,8 +5,9 @@ import pandas as pd
 import streamlit as st
 
 from core.training.events import EpochDone
-from core.ui import boot, export, inspect, resources, widgets
+from core.ui import boot, cards, export, inspect, resources, widgets
 from core.ui.charts import scales as charts
+from core.ui.charts.scales_picture import scales_picture
 from core.ui.theme import colors, palette
 
 heading = boot.page("Scales")
@@ -24,6 +25,14 @@ if not trace.scales:
         "forecast belongs to one of them."
     )
     st.markdown(f"**The forecast of {widgets.plain(run.model.title)} has no parts that add up to it.** {reads}")
+    values = view.window.lookback[:, view.column]
+    if (len(grids) > 1 or grids[0].patch) and np.isfinite(values).any():
+        st.markdown("**What it sees of this window**")
+        st.altair_chart(
+            scales_picture(values, grids, cards.names_of(grids), view.variate, shown),
+            key="scales-seen",
+            alt=f"What {run.model.title} sees of the last {view.lookback} steps of {view.variate}",
+        )
     inspect.elsewhere(attention=bool(trace.maps))
     st.stop()
 
@@ -39,7 +48,7 @@ def headline() -> str:
     without, changes = found.get("without_attended"), found.get("without_scale") or []
     if count == 1:
         return "This model has one scale, and it makes the whole forecast."
-    if without is not None:
+    if without is not None and not trace.scales[0].patch:
         others = "the other" if count == 2 else f"the other {count - 1}"
         if abs(without) < 0.02:
             return (
@@ -169,7 +178,8 @@ with st.container(border=True, key="scale-sum"):
             widgets.note("of this window and variate, z-scored")
         widgets.note(
             f"{'Contribution' if count == 1 else f'The {count} contributions'} and level sum to the forecast within "
-            f"{residual:.0e}. The level is the window's own and belongs to no scale."
+            f"{residual:.0e}. The level belongs to no scale: the head's bias, and the mean of a window that is "
+            "normalised."
         )
 
 
