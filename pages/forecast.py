@@ -27,6 +27,7 @@ with side:
         selection_mode="multi",
         default=[charts.SEASONAL_NAIVE],
         key="baselines",
+        wrap=True,
         help="Forecasts that learn nothing from examples. AutoETS and AutoTheta were estimated on the training part "
         "when the run ended.",
     )

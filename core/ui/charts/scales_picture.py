@@ -20,7 +20,8 @@ from core.ui.theme import Colors, palette, style
 if TYPE_CHECKING:
     from core.models.contract import Grid
 
-ROW, LOW_ROW = 84, 66  # pixels; the lower one where there are more than four
+ROW, LOW_ROW = 72, 62  # pixels; the lower one where there are more than four
+AXIS = 54  # pixels of the time axis, which a page takes off the height of the whole
 MOST = 24  # patches drawn in one lane
 
 
@@ -137,7 +138,7 @@ def scales_picture(
         at.transform_filter("datum.bold").mark_text(align="left", fontWeight="bold", color=colors.text),
         at.transform_filter("!datum.bold").mark_text(align="left", color=colors.muted),
     ]
-    return style(alt.layer(bands, line, *about, height=row * scales))
+    return style(alt.layer(bands, line, *about, height=row * scales + AXIS))
 
 
 def scale_name(scale: int, scales: int) -> str:
