@@ -136,6 +136,7 @@ class Forecaster(nn.Module, ABC):
     # the paper's settings by dataset name; "" is for every other dataset
     published: ClassVar[Mapping[str, Published]] = {}
     ours: ClassVar[Mapping[str, Any]] = {}  # what our own recipes change in the config
+    ours_recipe: ClassVar[Mapping[str, Any]] = {}  # and in the recipe
     ours_lookback: ClassVar[int] = 96  # what our own recipes propose where the series has the rows for it
 
     def __init__(self, config: ModelConfig, shape: Shape) -> None:

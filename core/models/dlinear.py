@@ -70,6 +70,7 @@ class DLinear(Forecaster):
     }
     # chosen on validation windows: docs/results/modern-choice.md
     ours: ClassVar[dict[str, Any]] = {"normalise": True}
+    ours_recipe: ClassVar[dict[str, Any]] = {"loss": "mse"}  # each step has weights of its own: no weighing of steps
     ours_lookback: ClassVar[int] = 336
     Config = Config
     config: Config

@@ -3,7 +3,8 @@
 ``published`` is the paper's own schedule on the dataset of that name, so that a result can be compared with it; it
 stands in the architecture's file. ``balanced`` and ``quick`` are ours ("modern" in the design): AdamW, warm-up and
 cosine, averaged weights, gradient clipping, early stopping on the averaged weights, and a loss in which far, noisier
-steps weigh less. Their settings were chosen on validation windows (docs/results/recipe.md).
+steps weigh less. Their settings were chosen on validation windows (docs/results/recipe.md); an architecture may change
+fields of them (``ours_recipe``), its options (``ours``) and the look-back that they propose (``ours_lookback``).
 """
 
 from typing import Any
@@ -17,8 +18,11 @@ QUICK = Recipe(name="quick", loss="decayed mae", learning_rate=2e-3, batch_size=
 def preset(name: Preset, model: str = "crossscalenet", dataset: str = "") -> Recipe:
     """The recipe of this preset for this architecture; ``dataset`` is the series' name. Raises KeyError for an unknown
     preset, UserError for an unknown architecture."""
+    from core.models.registry import architecture
+
     if name != "published":
-        return {"quick": QUICK, "balanced": BALANCED}[name]
+        usual = {"quick": QUICK, "balanced": BALANCED}[name]
+        return Recipe(**usual.model_dump() | dict(architecture(model).ours_recipe))
     own = _published(model, dataset)
     return Recipe(name="published", **own.recipe) if own else BALANCED
 

@@ -45,6 +45,12 @@ def test_a_long_lookback_of_ours_is_proposed_only_where_the_rows_are_there():
     assert preset_lookback("published", "dlinear", rows=8640) == 96, "the paper's own is not ours to change"
 
 
+def test_an_architecture_changes_fields_of_our_recipes_only():
+    usual, own = preset("balanced"), architecture("dlinear").ours_recipe
+    assert preset("balanced", "dlinear") == usual.model_copy(update=dict(own)) != usual
+    assert preset("published", "dlinear").optimizer == "adam"
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
