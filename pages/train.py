@@ -284,7 +284,7 @@ def _propose_lookback(dataset: str, preset: Preset, model: str, name: str, split
     """Put what the preset proposes into the field, unless the reader has typed another; returns the proposal."""
     from core.training.recipes import preset_lookback
 
-    wanted = preset_lookback(preset, model, name)
+    wanted = preset_lookback(preset, model, name, split.train)
     proposed = max(min(wanted, split.train // 4), 2) if wanted <= 96 else wanted
     field, last = f"lookback-{dataset}", f"proposed-{dataset}"
     if field not in st.session_state or st.session_state[field] == st.session_state.get(last):

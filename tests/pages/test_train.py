@@ -131,6 +131,15 @@ def test_published_settings_propose_their_look_back_and_keep_one_that_was_typed(
     assert sound(at).number_input(key=field).value == 672
 
 
+def test_a_long_look_back_of_ours_is_proposed_where_the_rows_are_there(app):
+    app()
+    for rows, proposed in ((4000, 336), (2000, 96)):
+        dataset = keep(sine_series(rows=rows))
+        at = sound(choose(app("train", dataset=dataset), "dlinear"))
+        assert at.radio(key="preset").value != "published"
+        assert at.number_input(key=f"lookback-{dataset}").value == proposed
+
+
 def test_the_nearest_that_works_is_one_press_away(small):
     field = f"lookback-{small.query_params['dataset']}"
     small.number_input(key=field).set_value(390).run()
