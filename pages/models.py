@@ -81,7 +81,7 @@ with right:
     if run is not None:
         about = "Shapes and options" if of_run else "The window"
         widgets.note(f"{about} of the run {widgets.plain(run.name or run.id)}.")
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.page_link(
             "pages/train.py",
             label="Train it",

@@ -365,9 +365,7 @@ def _flow(kind: type[Forecaster], options: dict, shape: Shape) -> None:
     except UserError as error:
         widgets.note(widgets.plain(error))
         return
-    st.markdown(
-        f"With the shapes of this window; B is the windows of a batch ({widgets.plain(kind.title)})", help=LEGEND
-    )
+    st.markdown(f"The flow of data through {widgets.plain(kind.title)}, with the shapes of this window", help=LEGEND)
     names = cards.names_of(kind.grids(config, shape.lookback))
     inspect.show(diagram_picture(diagram, names, theme.colors(), kind.title), key="train-diagram")
     query = {"model": kind.name}

@@ -194,7 +194,7 @@ def choose(
                     args=(name,),
                 )
                 waiting |= _about(kinds[name], costs)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="cards-others"):
         for family in ("baseline", "statistical"):
             if of[family]:
                 _short_list(family, of[family], kinds, model)
@@ -243,22 +243,23 @@ def _short_list(family: Family, names: list[str], kinds: Mapping[str, type[Forec
 def _about(kind: type[Forecaster], costs: Costs) -> bool:
     """What it is, what it can show, what it costs here. Returns whether its cost is still being measured."""
     widgets.note(widgets.plain(kind.summary))
-    widgets.note(" · ".join(f"**{words}**" for words in marks(kind)) or "no inside to look at")
+    shown = "".join(f"**{words}** · " for words in marks(kind))
     size, refused = standing(kind, costs.options[kind.name], costs.shape)
     if refused:
-        widgets.note(f":material/block: Not at this window. {widgets.plain(refused)}")
+        widgets.note(f"{shown}:material/block: Not at this window. {widgets.plain(refused)}")
         return False
     spec = costs.spec(kind.name) if costs.spec and not kind.capabilities.fitted else None
     if spec is None:
-        widgets.note(size)
+        widgets.note(shown + size)
         return False
     try:
         cost = resources.cost(spec, costs.rows, first=False)
     except UserError as error:
-        widgets.note(f"{size} · {widgets.plain(error)}")
+        widgets.note(f"{shown}{size} · {widgets.plain(error)}")
         return False
     if cost is None:
-        widgets.note(f"{size} · being measured")
+        widgets.note(f"{shown}{size} · being measured")
         return True
-    widgets.note(f"{size} · {widgets.size(cost.memory_mb)} · at most {widgets.duration(cost.seconds)}, measured here")
+    time = widgets.duration(cost.seconds)
+    widgets.note(f"{shown}{size} · {widgets.size(cost.memory_mb)} · at most {time}, measured here")
     return False

@@ -28,17 +28,17 @@ def test_points_are_means_and_patches_tile_the_window(length, scales, factor, pa
     grids = pooled(length, scales, factor, patch)
     points, spans = tables(values, grids)
     for scale, grid in enumerate(grids):
-        mine = points[points["scale"] == scale]
+        mine = points.query(f"scale == {scale}")
         step, count = grid.factor, grid.points
         assert len(mine) == count
         np.testing.assert_allclose(mine["value"], values[: count * step].reshape(count, step).mean(axis=1))
-        assert mine["step"].between(-length, 0).all()
+        assert -length <= mine["step"].min() and mine["step"].max() <= 0
     for scale, grid in enumerate(grids):
         group = spans[spans["scale"] == scale]
         if 0 < grid.patches <= MOST and len(group):
-            assert group["start"].iloc[0] == -length
-            assert (group["start"].to_numpy()[1:] == group["stop"].to_numpy()[:-1]).all()
-    assert points["level"].between(-1e-9, 1 + 1e-9).all()
+            start, stop = group["start"].tolist(), group["stop"].tolist()
+            assert start[0] == -length and start[1:] == stop[:-1]
+    assert points["level"].min() >= -1e-9 and points["level"].max() <= 1 + 1e-9
 
 
 def test_a_branch_that_sees_the_end_begins_there_and_its_overlapping_patches_stand_in_lanes():
@@ -50,7 +50,8 @@ def test_a_branch_that_sees_the_end_begins_there_and_its_overlapping_patches_sta
     assert list(spans["stop"]) == [-32, -24, -16, -8, 0]
     assert list(spans["lane"]) == [0, 1, 0, 1, 0]
     for _, lane in spans.groupby("lane"):
-        assert (lane["start"].to_numpy()[1:] >= lane["stop"].to_numpy()[:-1]).all()
+        start, stop = lane["start"].tolist(), lane["stop"].tolist()
+        assert all(after >= before for after, before in zip(start[1:], stop, strict=False))
 
 
 def test_where_not_every_patch_is_drawn_the_row_says_so():
