@@ -24,7 +24,8 @@ ABOUT = {
         "Forward and backward of the scan of one Mamba block: batch 32, width 128 (256 channels), 16 states, float32. "
         "`plain` is the usual loop over the slices of all decays and inputs (`tests/benchmarks/scan.py`), left out "
         "where what it keeps does not fit twice into free memory. The forms take turns in one process; the peak is "
-        "what the resident set of a fresh process grows by at most, beyond the inputs.",
+        "what the resident set of a fresh process grows by at most, beyond the inputs. CPU time is the processor's, "
+        "over all threads: it says more than the clock where other work runs on the same cores.",
     ),
     "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
     "pages": (
