@@ -17,16 +17,18 @@ SETS = [(dataset, horizon) for dataset in ("ETTh1", "ETTh2") for horizon in (96,
 
 Changes = dict[str, Any]
 NORMALISED: Changes = {"normalise": True}
+SQUARED: Changes = {"loss": "mse"}
 # name -> look-back, what differs from ``balanced``, DLinear's options; the first is what the others are compared with
 VARIANTS: dict[str, tuple[int, Changes, Changes]] = {
-    "look-back 336": (336, {}, NORMALISED),
-    "look-back 336, rate 3e-4": (336, {"learning_rate": 3e-4}, NORMALISED),
+    "look-back 336, decayed MAE": (336, {}, NORMALISED),
     "look-back 336, MAE": (336, {"loss": "mae"}, NORMALISED),
-    "look-back 336, MSE": (336, {"loss": "mse"}, NORMALISED),
-    "look-back 336, layers per variate": (336, {}, NORMALISED | {"individual": True}),
-    "look-back 512": (512, {}, NORMALISED),
-    "look-back 720": (720, {}, NORMALISED),
-    "look-back 720, MSE": (720, {"loss": "mse"}, NORMALISED),
+    "look-back 336, MSE": (336, SQUARED, NORMALISED),
+    "look-back 336, MSE, weight decay 1": (336, SQUARED | {"weight_decay": 1.0}, NORMALISED),
+    "look-back 336, decayed MAE, rate 3e-4": (336, {"learning_rate": 3e-4}, NORMALISED),
+    "look-back 336, decayed MAE, layers per variate": (336, {}, NORMALISED | {"individual": True}),
+    "look-back 512, decayed MAE": (512, {}, NORMALISED),
+    "look-back 720, decayed MAE": (720, {}, NORMALISED),
+    "look-back 720, MSE": (720, SQUARED, NORMALISED),
 }
 
 
@@ -50,22 +52,29 @@ def cells() -> dict[tuple[str, str, int], dict[str, Any]]:
 
 
 def write_table(measured: str) -> None:
-    """``docs/results/modern-choice.md``: validation MSE, and its mean change against the first variant over the cells
-    that both have."""
+    """``docs/results/modern-choice.md``: validation MSE, and its mean change against the first variant where no cell is
+    missing."""
     done = cells()
     first = next(iter(VARIANTS))
     head = " | ".join(f"{dataset} {horizon}" for dataset, horizon in SETS)
     lines = [f"| variant | {head} | mean change |", "|---" * (len(SETS) + 2) + "|"]
     for name in VARIANTS:
         own = {key: done[name, *key]["validation"] for key in SETS if (name, *key) in done}
-        both = [value / done[first, *key]["validation"] - 1 for key, value in own.items() if (first, *key) in done]
         shown = " | ".join(f"{own[key]:.4f}" if key in own else "" for key in SETS)
-        lines.append(f"| {name} | {shown} | {f'{mean(both):+.1%}' if both else ''} |")
+        base = {key: done[first, *key]["validation"] for key in SETS}
+        change = f"{mean(own[key] / base[key] - 1 for key in SETS):+.1%}" if len(own) == len(SETS) else ""
+        lines.append(f"| {name} | {shown} | {change} |")
     CELLS.with_suffix(".md").write_text("\n".join([HEADER, measured, "", *lines, ""]))
 
 
 HEADER = """# How the look-back and the options of the best of the house were chosen
 
 Validation MSE (z-scored) of DLinear with every window normalised, under `balanced` but for what the variant says,
-seed 1, best epoch by validation. No test window was looked at.
+seed 1, best epoch by validation. The rule: the lowest mean change, among the variants that have all four cells; the
+others were left early, where a cell or two spoke against them or showed no difference. So: the squared error, look-back
+336. No other architecture was tried at such a look-back.
+
+The last cell of the squared error (ETTh2 720) finished when five of the eight test figures of the first variant (one
+seed) had been seen; the rule was followed all the same, and both variants stand in [modern.md](modern.md). On ETTh1 the
+validation months are a poor guide to the test months.
 """
