@@ -204,8 +204,7 @@ def addresses(tensors: Sequence[Tensor]) -> Any:
 
 @cache
 def library() -> Any:
-    """The compiled form's library, or None where it cannot be had or gives other numbers than the convolutions. The
-    first call may compile (seconds)."""
+    """The compiled form's library, or None where it cannot be had. The first call may compile (seconds)."""
     try:
         found = compiled.load(Path(__file__).with_name("score.cpp"))
     except (OSError, RuntimeError):
