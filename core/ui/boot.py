@@ -102,6 +102,8 @@ def warm_up() -> None:
         # never be garbage, made that 0.2 s of each rerun; frozen, the collector passes it by.
         gc.collect()
         gc.freeze()
+        for kind in core.models.registry.architectures().values():
+            kind.runs_on()  # the first call on a machine compiles, so that no page waits for it
 
     timer = threading.Timer(1.5, load)
     timer.daemon = True
