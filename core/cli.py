@@ -400,7 +400,8 @@ def bench(
         stopped = True
     # the table's heading repeats the call, without where the files happen to lie here
     told = {datasets: ",".join(path.name for path in paths)}
-    told |= {argument: Path(argument).name for argument in sys.argv if Path(argument).is_absolute()}
+    for argument in (a for a in sys.argv if Path(a).is_absolute()):
+        told[argument] = ",".join(Path(part).name for part in argument.split(","))
     files = write(grid, shlex.join(["python", "-m", "core", *(told.get(each, each) for each in sys.argv[1:])]))
     found = [cell for cell in map(grid.cells().get, (cell.key for cell in cells)) if cell is not None]
     failed = [cell for cell in found if cell.error]
