@@ -1,6 +1,5 @@
 """Published and corrected saliency, and parity files."""
 
-
 import numpy as np
 import pytest
 import torch
