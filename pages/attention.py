@@ -210,10 +210,9 @@ lookback = view.window.lookback[:, view.column]
 times = view.stamps
 strongest = cells.loc[cells["weight"].idxmax()]
 branch_name = BRANCHES.get(branch, (branch, branch.capitalize()))[1]
-where = [f"scale {scale}"] if scale is not None else []
-where += [f"layer {layer + 1}"] if len(layers) > 1 else []
+where = [f"layer {layer + 1}"] if len(layers) > 1 else []
 where += [f"head {int(head) + 1}" if head != MEAN else f"mean of {len(heads)} heads"] if len(heads) > 1 else []
-full_name = ", ".join([branch_name, *where])
+full_name = ", ".join([branch_name if scale is None else f"{branch_name} of scale {scale}", *where])
 takeaway = f"{full_name}, strongest: {strongest['text']}."
 if over_time:
     tables = {
