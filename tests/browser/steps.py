@@ -11,7 +11,7 @@ from tests.browser.dashboard import Visitor
 def bring(visitor: Visitor, file: Path) -> None:
     """Choose a file in the Data page's uploader, and nothing more."""
     place = visitor.keyed("upload")
-    if not place.locator("input[type=file]").count():
+    if not place.locator("details[open]").count():  # closed, it may hold its content hidden
         place.get_by_text("Upload a file").click()
     place.locator("input[type=file]").set_input_files(file)
 
