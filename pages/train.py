@@ -203,6 +203,7 @@ def show_form() -> None:
             seed=seed,
         )
         spec.check(series)
+        kinds[name].check(config, Shape(lookback, horizon, len(spec.columns), spec.withheld))
         return spec
 
     spec = None
