@@ -1,6 +1,7 @@
 """Fixtures that many tests share: small series, a home folder of their own, and where the benchmark series lie."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from core.training.spec import Recipe, Spec, Split
 
 # two threads of a worker and a test would only fight for the same two cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts ``__main__`` back after every test: AppTest leaves a page there, and a process that is spawned later would
+    run that page before anything else."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
