@@ -132,8 +132,7 @@ def train(
 
     from core.jobs.directory import JobDirectory
     from core.jobs.worker import work
-    from core.models.contract import Shape
-    from core.models.registry import architecture, configure
+    from core.models.registry import configure
     from core.training.events import Cancelled, Failed
     from core.training.recipes import preset as recipe_of
     from core.training.recipes import preset_lookback, preset_options
@@ -145,7 +144,6 @@ def train(
     configure(model, own)  # a wrong option is said before a long file is read
     series, _, _ = _read(dataset, time_column, day_first, fill)
     options = preset_options(preset.value, model, series.name) | own
-    chosen = configure(model, options)
     inputs = _names(variates, series.variates) or series.variates
     split = Split.of(series)
     try:
@@ -168,8 +166,6 @@ def train(
     except ValidationError as error:
         raise UserError(_first(error)) from None
     spec.check(series)
-    shape = Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld)
-    architecture(model).check(chosen, shape)
     job = JobDirectory.create(out.resolve(), spec, series, name=f"{series.name} {model} {preset.value}")
     last = work(job.path, _tell)
     if isinstance(last, Failed):

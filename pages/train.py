@@ -203,7 +203,6 @@ def show_form() -> None:
             seed=seed,
         )
         spec.check(series)
-        kinds[name].check(config, Shape(lookback, horizon, len(spec.columns), spec.withheld))
         return spec
 
     spec = None

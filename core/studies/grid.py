@@ -32,8 +32,7 @@ from core.errors import UserError
 from core.jobs.directory import JobDirectory
 from core.jobs.stop import Stop, Stopped
 from core.jobs.worker import Worker
-from core.models.contract import Shape
-from core.models.registry import architecture, configure
+from core.models.registry import configure
 from core.training.events import Failed
 from core.training.spec import Spec
 
@@ -87,8 +86,6 @@ def impossible(spec: Spec, series: Series) -> str:
     """Why this cell cannot be trained, as a sentence; empty where it can."""
     try:
         spec.check(series)
-        shape = Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld)
-        architecture(spec.model).check(configure(spec.model, spec.config), shape)
     except UserError as error:
         return str(error)
     return ""

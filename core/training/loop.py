@@ -28,13 +28,7 @@ TICK = 0.2  # seconds between two Progress events: what a cancel waits at most, 
 
 def make_model(spec: Spec) -> Forecaster:
     """A fresh model for this spec. Raises UserError where it cannot work."""
-    model = build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
-    if not spec.recipe.pretrain_epochs and model.needs_pretraining(model.config):
-        raise UserError(
-            f"{model.title} has a frozen encoder, which learns in pretraining only, and the recipe has none. The "
-            "nearest that works: 1 pretraining epoch, or an encoder that is not frozen.",
-        )
-    return model
+    return build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
 
 
 def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -> Iterator[Event]:

@@ -1,15 +1,18 @@
 """What to train, validated before anything starts: a Spec is everything a worker needs beside the series itself.
 
-No torch here: pages, the store and the command line build and read specs.
+No torch here but in ``check``: pages, the store and the command line build and read specs.
 """
 
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.data.series import Series
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.models.contract import Forecaster
 
 Preset = Literal["quick", "balanced", "published"]
 PRESETS: tuple[Preset, ...] = ("quick", "balanced", "published")
@@ -128,7 +131,8 @@ class Spec(Frozen):
         return tuple(self.columns.index(t) for t in self.targets)
 
     def check(self, series: Series) -> None:
-        """Raises UserError where this spec cannot be trained on this series, with the nearest that works."""
+        """Raises UserError where this spec cannot be trained on this series, with the nearest that works: for want of
+        rows or values, or since the architecture cannot be built or trained so. Imports torch."""
         missing = [v for v in self.columns if v not in series.variates]
         if missing:
             raise UserError(
@@ -152,7 +156,9 @@ class Spec(Frozen):
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
         used = series.select(self.columns)
         bad = ~np.isfinite(used.values[: self.split.test])
-        if bad.any() and not (self._takes_missing() and not np.isinf(used.values[: self.split.test]).any()):
+        kind = self._check_model()
+        takes = kind.capabilities.missing_values and not np.isinf(used.values[: self.split.test]).any()
+        if bad.any() and not takes:
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise UserError(
                 f"{used.variates[column]!r} has {int(bad[:, column].sum()):,} missing or infinite values, the first in "
@@ -160,10 +166,18 @@ class Spec(Frozen):
                 "takes missing steps."
             )
 
-    def _takes_missing(self) -> bool:
-        from core.models.registry import architecture  # imports torch, so only where something is missing
+    def _check_model(self) -> "type[Forecaster]":
+        from core.models.contract import Shape
+        from core.models.registry import architecture, configure
 
-        return architecture(self.model).capabilities.missing_values
+        kind, config = architecture(self.model), configure(self.model, self.config)
+        kind.check(config, Shape(self.lookback, self.horizon, len(self.columns), self.withheld))
+        if not self.recipe.pretrain_epochs and kind.needs_pretraining(config):
+            raise UserError(
+                f"{kind.title} has a frozen encoder, which learns in pretraining only, and the recipe has none. The "
+                "nearest that works: 1 pretraining epoch, or an encoder that is not frozen."
+            )
+        return kind
 
 
 def _nearest(rows: int, lookback: int, horizon: int) -> dict[str, int]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from core.evaluate.run import LoadedRun
 from core.jobs.directory import JobDirectory
 from core.jobs.queue import Jobs
 from core.training.events import Cancelled, Checkpointed, EpochDone, Finished, Started
+from core.training.spec import Split
 from tests.jobs.conftest import end, long_spec, over, spec_of, until
 
 
@@ -107,6 +109,7 @@ def test_a_worker_outlives_the_server_that_started_it(place, series, tmp_path):
     """The server dies with kill -9; a real second process is the server here."""
     script = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 from core.jobs.queue import Jobs
 from core.settings import Settings
@@ -142,11 +145,14 @@ time.sleep(600)
 
 
 def test_a_failed_job_says_why_and_can_be_tried_with_safer_settings(jobs, store, series):
-    spec = spec_of(series, config={"patch": 8, "width": 8, "scales": 6, "factor": 8})
+    values = series.values.copy()
+    values[Split.of(series).train :] = 1e30  # finite, and passes every check; its square is not
+    series = replace(series, values=values)
+    spec = spec_of(series)
     id = jobs.submit(spec, series)
     status = until(jobs, id, over)
     assert status.state == "failed"
-    assert "6 scales" in status.sentence
+    assert "The loss became infinite in epoch 1" in status.sentence
     assert "Traceback" in jobs.log(id)
     assert store.run(id).state == "failed"
     again = jobs.retry(id)

@@ -7,7 +7,8 @@ from core.errors import UserError
 from core.models.registry import architecture
 from core.training.estimate import estimate
 from core.training.recipes import preset, preset_lookback
-from core.training.spec import PRESETS, Spec, Split
+from core.training.spec import PRESETS, Recipe, Spec, Split
+from tests.conftest import sine_series
 
 
 def test_the_usual_split_is_seventy_ten_twenty(waves):
@@ -73,3 +74,16 @@ def test_estimate_is_measured_and_grows_with_the_work(waves, small_spec):
     one, other = estimate(small, len(waves)), estimate(large, len(waves))
     assert one.seconds > 0 and one.steps == 4
     assert other.parameters > one.parameters and other.memory_mb > one.memory_mb
+
+
+def test_a_frozen_encoder_without_pretraining_is_refused_before_anything_starts(small_spec):
+    series = sine_series(900)
+    about = {"model": "scalefusion", "lookback": 64, "config": {"encoder": "frozen"}}
+    with pytest.raises(UserError, match="1 pretraining epoch"):
+        small_spec(series, **about).check(series)
+    small_spec(series, recipe=Recipe(pretrain_epochs=1), **about).check(series)
+
+
+def test_what_an_architecture_cannot_do_is_part_of_the_check(waves, small_spec):
+    with pytest.raises(UserError, match="nearest that works: patch 32"):
+        small_spec(waves, config={"patch": 40}).check(waves)
