@@ -12,7 +12,7 @@ from core.data.series import Series
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from core.models.contract import Forecaster
+    from core.models.contract import Capabilities
 
 Preset = Literal["quick", "balanced", "published"]
 PRESETS: tuple[Preset, ...] = ("quick", "balanced", "published")
@@ -156,8 +156,7 @@ class Spec(Frozen):
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
         used = series.select(self.columns)
         bad = ~np.isfinite(used.values[: self.split.test])
-        kind = self._check_model()
-        takes = kind.capabilities.missing_values and not np.isinf(used.values[: self.split.test]).any()
+        takes = self._check_model().missing_values and not np.isinf(used.values[: self.split.test]).any()
         if bad.any() and not takes:
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise UserError(
@@ -166,7 +165,8 @@ class Spec(Frozen):
                 "takes missing steps."
             )
 
-    def _check_model(self) -> "type[Forecaster]":
+    def _check_model(self) -> "Capabilities":
+        """What the architecture can do with these options."""
         from core.models.contract import Shape
         from core.models.registry import architecture, configure
 
@@ -177,7 +177,7 @@ class Spec(Frozen):
                 f"{kind.title} has a frozen encoder, which learns in pretraining only, and the recipe has none. The "
                 "nearest that works: 1 pretraining epoch, or an encoder that is not frozen."
             )
-        return kind
+        return kind.capabilities_of(config)
 
 
 def _nearest(rows: int, lookback: int, horizon: int) -> dict[str, int]:
