@@ -59,7 +59,8 @@ MEASURED_WITH = {
     "casa": Contender("casa", config={"width": 128, "layers": 1}),
     "lmsautotsf": Contender("lmsautotsf", config={"width": 512}),
     "itransformer": Contender("itransformer", config={"width": 256, "layers": 2}),
-    "patchtst": Contender("patchtst", config={"width": 512, "layers": 1}),
+    # its hidden units and heads are not on record; these are the public code's defaults at that width
+    "patchtst": Contender("patchtst", config={"width": 512, "layers": 1, "hidden": 2048, "heads": 8}),
     "timemixer": Contender("timemixer", batch=128),
 }
 
