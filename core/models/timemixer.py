@@ -239,15 +239,12 @@ class TimeMixer(Forecaster):
         rows = "B" if config.mix_variates else f"B·{C}"
         boxes, arrows = [Box("in", "Window", dims("B", L, C), "data")], []
         for m, grid in enumerate(grids_of(config, L)):
-            tokens, before = dims(rows, grid.points, config.width), "in"
-            if m:
-                boxes.append(Box(f"pool{m}", f"Pool {grid.factor} steps", dims("B", grid.points, C), scale=m))
-                arrows.append(Arrow("in", f"pool{m}"))
-                before = f"pool{m}"
-            about = "Normalise, embed points" if config.normalise else "Embed points"
-            boxes.append(Box(f"embed{m}", about, tokens, scale=m))
-            arrows.append(Arrow(before, f"embed{m}"))
-            before = f"embed{m}"
+            tokens, before = dims(rows, grid.points, config.width), f"embed{m}"
+            # one box, so that the blocks that trade season and trend stand under each other
+            steps = ["normalise"] * config.normalise + ["embed points"]
+            about = ", ".join([f"pool {grid.factor} steps"] * (m > 0) + steps).capitalize()
+            boxes.append(Box(before, about, tokens, scale=m))
+            arrows.append(Arrow("in", before))
             for n in range(config.blocks):
                 boxes.append(Box(f"mix{n}.{m}", f"Mixing, block {n + 1}", tokens, scale=m))
                 arrows.append(Arrow(before, f"mix{n}.{m}"))
