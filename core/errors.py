@@ -14,6 +14,6 @@ class UserError(Exception):
     offer them at one press.
     """
 
-    def __init__(self, text: str, nearest: Mapping[str, int] | None = None) -> None:
+    def __init__(self, text: str, nearest: Mapping[str, int | str] | None = None) -> None:
         super().__init__(text)
-        self.nearest = dict(nearest or {})
+        self.nearest: dict[str, int | str] = dict(nearest or {})

@@ -313,8 +313,9 @@ def _offer(kind: type[Forecaster], error: UserError, keys: dict[str, str]) -> No
         return
     titles = {"lookback": "look-back", "horizon": "horizon"}
     titles |= {name: str(field.title).lower() for name, field in kind.Config.model_fields.items()}
+    offered = [f"{titles[name]} {f'{v:,}' if isinstance(v, int) else v}" for name, v in error.nearest.items()]
     st.button(
-        "Use " + ", ".join(f"{titles[name]} {value:,}" for name, value in error.nearest.items()),
+        "Use " + ", ".join(offered),
         key="use-nearest",
         icon=":material/build:",
         on_click=lambda: st.session_state.update(values),

@@ -120,7 +120,8 @@ class PatchTST(Forecaster):
         if config.patch > shape.lookback:
             raise UserError(
                 f"A patch of {config.patch} steps is longer than the look-back of {shape.lookback}. The nearest that "
-                f"works: patch {shape.lookback}, or a look-back of {config.patch}."
+                f"works: patch {shape.lookback}, or a look-back of {config.patch}.",
+                {"patch": shape.lookback},
             )
         check_encoder(config)
 

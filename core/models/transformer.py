@@ -112,7 +112,8 @@ class Transformer(Forecaster):
             also = f", or a horizon of {shorter:,}" if shorter else ""
             raise UserError(
                 f"A flattened head would have {per_step * shape.horizon:,} weights; at most {LARGEST_HEAD:,} are "
-                f"taken. The nearest that works: the factored head{also}."
+                f"taken. The nearest that works: the factored head{also}.",
+                {"head": "factored"},
             )
 
     @classmethod

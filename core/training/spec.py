@@ -175,7 +175,8 @@ class Spec(Frozen):
         if not self.recipe.pretrain_epochs and kind.needs_pretraining(config):
             raise UserError(
                 f"{kind.title} has a frozen encoder, which learns in pretraining only, and the recipe has none. The "
-                "nearest that works: 1 pretraining epoch, or an encoder that is not frozen."
+                "nearest that works: 1 pretraining epoch, or an encoder that is not frozen.",
+                {"encoder": "unfrozen"},
             )
         return kind.capabilities_of(config)
 

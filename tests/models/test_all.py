@@ -1,5 +1,7 @@
 """What the contract promises, for every architecture that the registry finds: a new one is covered by being there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from core.errors import UserError
 from core.models.contract import FAMILIES, Shape
 from core.models.diagram import Diagram
-from core.models.registry import architecture, architectures, build
+from core.models.registry import architecture, architectures, build, configure
 
 NAMES = list(architectures())
 # windows that a person can ask for: the usual one, one variate, one step ahead, a look-back that no patch divides
@@ -188,3 +190,50 @@ def test_a_tiny_look_back_works_or_is_refused_with_the_nearest_that_works(name, 
     with torch.no_grad():
         assert torch.isfinite(model(x)).all()
     assert np.isfinite(model.trace(x).forecast).all()
+
+
+IMPOSSIBLE = [
+    ("crossscalenet", {"scales": 6, "factor": 8}),
+    ("crossscalenet", {"patch": 200}),
+    ("casa", {"width": 20}),
+    ("casa", {"kernel": 4}),
+    ("s2tx", {"width": 18}),
+    ("s2tx", {"local": 97}),
+    ("s2tx", {"local_patch": 60}),
+    ("s2tx", {"global_patch": 100}),
+    ("s2tx", {"global_patches": 97}),
+    ("scalefusion", {"levels": 5}),
+    ("scalefusion", {"patch": 96}),
+    ("scalefusion", {"width": 24}),
+    ("scalefusion", {"cap": 8}),
+    ("itransformer", {"width": 30}),
+    ("patchtst", {"patch": 100}),
+    ("patchtst", {"attention": "score", "width": 20}),
+    ("timemixer", {"scales": 6, "factor": 8}),
+    ("lmsautotsf", {"scales": 6, "factor": 8}),
+    ("sst", {"heads": 5}),
+]
+
+
+@pytest.mark.parametrize(("name", "bad"), IMPOSSIBLE, ids=lambda value: str(value))
+def test_what_is_offered_instead_of_the_impossible_works(name, bad):
+    """Options are mended one after the other, as by pressing the button on the page."""
+    kind, shape, options = architecture(name), Shape(96, 24, 3), dict(bad)
+
+    def problem() -> UserError | None:
+        try:
+            return kind.check(configure(name, options), shape)
+        except UserError as error:
+            return error
+
+    error, presses = problem(), 0
+    assert error is not None
+    while error is not None:
+        assert error.nearest and presses < 3, error
+        for field, value in error.nearest.items():
+            assert f"{value:,}" in str(error) if isinstance(value, int) else value in str(error)
+            if field in kind.Config.model_fields:
+                options[field] = value
+            else:
+                shape = replace(shape, **{field: value})
+        error, presses = problem(), presses + 1

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.errors import UserError
 from core.models.contract import Attention
 from core.models.layers.dropout import keep_mask
 
@@ -21,6 +22,17 @@ class Attended(NamedTuple):
 
     out: Tensor
     weights: Tensor | None
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raises UserError where the heads do not divide the width, naming the nearest that do."""
+    if width % heads:
+        fitting = min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: abs(h - heads))
+        raise UserError(
+            f"A width of {width} cannot be shared by {heads} heads. The nearest that works: {fitting} "
+            f"head{'s' * (fitting != 1)}, or a width of {-(-width // heads) * heads}.",
+            {"heads": fitting},
+        )
 
 
 def fixed_order(tokens: int, device: torch.device | None = None) -> Tensor:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.errors import UserError
 from core.models.contract import Grid, ModelConfig, Shape
+from core.models.layers.attention import check_heads
 from core.models.layers.patching import count_padded
 from core.models.layers.selective_scan import scan_path
 from core.models.trace import Axis, time_axis
@@ -117,13 +118,4 @@ def check_branches(config: TwoBranches, shape: Shape) -> None:
             f"works: local patch {S}{longer}.",
             {"local_patch": S},
         )
-    if config.width % config.heads:
-        heads = min(
-            (h for h in range(1, config.width + 1) if config.width % h == 0), key=lambda h: abs(h - config.heads)
-        )
-        wider = -(-config.width // config.heads) * config.heads
-        raise UserError(
-            f"A width of {config.width} cannot be shared by {config.heads} heads. The nearest that works: {heads} "
-            f"head{'s' * (heads != 1)}, or a width of {wider}.",
-            {"heads": heads},
-        )
+    check_heads(config.width, config.heads)

@@ -35,12 +35,14 @@ def check_score(width: int, kernel: int) -> None:
         nearest = max(8, 8 * round(width / 8))
         raise UserError(
             f"A score halves the width three times, so it must be divisible by 8, and {width} is not. The nearest that "
-            f"works: width {nearest}."
+            f"works: width {nearest}.",
+            {"width": nearest},
         )
     if kernel % 2 == 0 or kernel < 3:
         raise UserError(
             f"A score's kernel must be odd, so that it has a middle, and at least 3; {kernel} is not. The nearest that "
-            f"works: kernel {max(3, kernel + 1)}."
+            f"works: kernel {max(3, kernel + 1)}.",
+            {"kernel": max(3, kernel + 1)},
         )
 
 

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from core.errors import UserError
 from core.models.contract import Attention, ModelConfig
-from core.models.layers.attention import MultiHeadAttention
+from core.models.layers.attention import MultiHeadAttention, check_heads
 from core.models.layers.dropout import Dropout
 from core.models.layers.score import ScoreAttention, check_score
 from core.models.trace import AttentionMap, Axis, array, numbered
@@ -56,14 +55,8 @@ def check_encoder(config: EncoderConfig) -> None:
     """Raises UserError where heads or score do not fit the width, naming the nearest that does."""
     if config.attention == "score":
         check_score(config.width, config.kernel)
-    elif config.width % config.heads:
-        fitting = (h for h in range(1, config.width + 1) if config.width % h == 0)
-        heads = min(fitting, key=lambda h: abs(h - config.heads))
-        wider = -(-config.width // config.heads) * config.heads
-        raise UserError(
-            f"A width of {config.width} cannot be shared by {config.heads} heads. The nearest that works: {heads} "
-            f"head{'s' * (heads != 1)}, or a width of {wider}."
-        )
+    else:
+        check_heads(config.width, config.heads)
 
 
 class EncoderLayer(nn.Module):
