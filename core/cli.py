@@ -238,12 +238,24 @@ def explain(
     variate: Annotated[
         str, typer.Option(help="Whose map, where an architecture has one for each; the first target.")
     ] = "",
+    method: Annotated[
+        str, typer.Option(help="Attribution methods, comma-separated; all; without: the model's own attention alone.")
+    ] = "",
+    step: Annotated[int, typer.Option(help="The step ahead that is explained, from 1; 0: all steps together.")] = 0,
+    baseline: Annotated[
+        str, typer.Option(help="What a value that is taken away becomes: mean, zero, last or sample.")
+    ] = "mean",
+    score: Annotated[int, typer.Option(help="Score every map against the truth, over so many test windows.")] = 0,
+    truth: Annotated[
+        str, typer.Option(help="syn1 to syn8, or a JSON file with target, features, lags and weights.")
+    ] = "",
     json_: Json = False,
     time_column: TimeColumn = None,
     day_first: DayFirst = None,
     fill: Filling = Fill.keep,
 ) -> None:
-    """Which part of one window the model used, by every reading of its attention that the architecture has."""
+    """Which part of one window the model used: by every reading of its attention that the architecture has, and by
+    methods that work for any model. With a known truth, how well each of them finds it."""
     import numpy as np
 
     from core.explain.saliency import readings
@@ -301,6 +313,8 @@ def explain(
         "relevance": relevance.get("sentence", unscored),
         "milliseconds": {"first": took[0], "median": float(np.median(took[1:]))},
     }
+    about |= _attributions(run, series, chosen.lookback, column, method, step - 1 if step else None, baseline)
+    about |= _scores(run, series, column, method, step - 1 if step else None, baseline, score, truth)
     if json_:
         _print(about)
         return
@@ -310,7 +324,81 @@ def explain(
         typer.echo(f"No saliency of the window: {about['no_saliency']}")
     for scale in about["scales"]:
         typer.echo(f"scale {scale['scale']} (factor {scale['factor']}): {scale['share']:.1%} of the forecast")
+    for name, found in about["methods"].items():
+        typer.echo(f"{name}: {found['sentence']}")
+    for found in about["scores"]:
+        mean, low, high = found["step"]["auprc"]
+        typer.echo(f"{found['title']}: AUPRC {mean:.3f} ({low:.3f} to {high:.3f})")
     typer.echo(about["relevance"])
+
+
+def _attributions(
+    run: "LoadedRun",
+    series: "Series",
+    lookback: "np.ndarray",
+    column: int,
+    asked: str,
+    step: int | None,
+    baseline: str,
+) -> dict[str, Any]:
+    """What each method says about one window."""
+    if not asked:
+        return {"methods": {}}
+    from core.explain.attribution import attribute, others_of
+    from core.explain.methods.contract import Question
+
+    question = Question(column, step, baseline)  # type: ignore[arg-type]
+    found = attribute(run, run.normalised(lookback), question, _methods(asked), others_of(run, series))
+    return {
+        "methods": {
+            one.method.name: {
+                "title": one.method.title,
+                "values": one.values_BLC[0].tolist(),
+                "per_step": one.per_step_BL[0].tolist(),
+                "signed": one.method.signed and step is not None,
+                "seconds": one.seconds,
+                "sentence": one.sentence(run.spec.columns),
+            }
+            for one in found
+        }
+    }
+
+
+def _scores(
+    run: "LoadedRun",
+    series: "Series",
+    column: int,
+    asked: str,
+    step: int | None,
+    baseline: str,
+    windows: int,
+    truth: str,
+) -> dict[str, Any]:
+    """How well each map finds the truth."""
+    if not windows:
+        return {"scores": []}
+    from core.explain.attribution import score
+    from core.explain.methods.contract import Question
+
+    question = Question(column, step, baseline)  # type: ignore[arg-type]
+    found = score(run, series, question, _methods(asked), windows, _truth(truth))
+    return {"scores": [{"name": one.name, **one.report()} for one in found]}
+
+
+def _methods(asked: str) -> tuple[str, ...]:
+    """Raises UserError for a method that is not there."""
+    from core.explain.methods.registry import method, methods
+
+    if asked == "all":
+        return tuple(methods())
+    return tuple(method(name.strip()).name for name in asked.split(",") if name.strip())
+
+
+def _truth(asked: str) -> dict[str, Any] | None:
+    """A rule by the name of its set or from a file. Raises UserError where it is none."""
+    from core.explain.truth import read_truth
+
+    return read_truth(asked) if asked else None
 
 
 @app.command()

@@ -183,6 +183,29 @@ def test_explain_gives_both_maps_and_what_to_think_of_them(run, file, trained):
     assert about["milliseconds"]["median"] > 0
 
 
+def test_explain_by_methods_that_work_for_any_model(run, file, trained):
+    about = json.loads(run("explain", trained[0], file, "--method", "gradient,occlusion", "--step", 3, "--json").stdout)
+    assert list(about["methods"]) == ["gradient", "occlusion"] and about["scores"] == []
+    for found in about["methods"].values():
+        assert np.array(found["values"]).shape == (32, 2) and found["signed"]
+        assert found["per_step"] == pytest.approx(np.abs(found["values"]).sum(1).tolist(), rel=1e-4)
+    together = json.loads(run("explain", trained[0], file, "--method", "occlusion", "--json").stdout)
+    assert not together["methods"]["occlusion"]["signed"] and min(together["methods"]["occlusion"]["per_step"]) >= 0
+
+
+def test_explain_scores_every_map_against_a_truth(run, file, trained, tmp_path):
+    name = waves().variates[0]
+    rule = {"target": name, "features": [name], "lags": [24], "weights": [[1.0]]}
+    (tmp_path / "rule.json").write_text(json.dumps(rule))
+    asked = ["--method", "all", "--step", 1, "--score", 4, "--truth", tmp_path / "rule.json"]
+    done = run("explain", trained[0], file, *asked, "--json")
+    assert done.returncode == 0, done.stderr
+    scores = {found["name"]: found for found in json.loads(done.stdout)["scores"]}
+    assert {"gradient", "occlusion", "published", "corrected", "random", "uniform", "ceiling"} <= scores.keys()
+    assert scores["uniform"]["step"]["auprc"] == pytest.approx([1 / 32] * 3)
+    assert "Gradient: AUPRC" in run("explain", trained[0], file, *asked).stdout
+
+
 def test_parity_reads_the_model_from_the_file(run, shared):
     done = run("parity", shared / "parity" / "crossscalenet_a.safetensors")
     report = json.loads(done.stdout)
@@ -238,6 +261,12 @@ def test_doctor_says_what_runs(run, home):
         (["forecast", "{tmp}", "{file}"], "no saved model"),
         (["forecast", "{out}", "{file}", "--window", "9999"], "There is no test window"),
         (["explain", "{out}", "{file}", "--window", "-1"], "There is no test window"),
+        (["explain", "{out}", "{file}", "--method", "shap"], "There is no method"),
+        (["explain", "{out}", "{file}", "--method", "gradient", "--step", "99"], "this model forecasts 1 to 8"),
+        (["explain", "{out}", "{file}", "--method", "gradient", "--baseline", "median"], "mean, zero"),
+        (["explain", "{out}", "{file}", "--score", "3"], "one step ahead"),
+        (["explain", "{out}", "{file}", "--score", "3", "--step", "2"], "No truth is known"),
+        (["explain", "{out}", "{file}", "--score", "3", "--step", "2", "--truth", "{tmp}/no"], "No truth can be read"),
         (["parity", "{file}"], "cannot be read"),
         (["bench", "--datasets", "{tmp}/none.csv", "--out", "{tmp}/x"], "There is no file"),
         (["bench", "--datasets", "{file},{file}", "--out", "{tmp}/x", "--models", "nix"], "There is no architecture"),
