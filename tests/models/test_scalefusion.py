@@ -12,8 +12,6 @@ from core.explain.rollout import rollout
 from core.models.contract import Shape
 from core.models.registry import build
 from core.models.scalefusion import ScaleFusion, dependence, join
-from core.training.loop import make_model
-from core.training.spec import Recipe
 
 SHAPE = Shape(128, 12, 3)
 
@@ -186,13 +184,6 @@ def test_each_stage_teaches_its_own_part(options, stage, parts):
     net = model(**options)
     net.begin(stage)
     assert {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad} == parts
-
-
-def test_a_frozen_encoder_without_pretraining_is_refused(waves, small_spec):
-    about = {"model": "scalefusion", "config": {"encoder": "frozen"}}
-    with pytest.raises(UserError, match="works: 1 pretraining epoch"):
-        make_model(small_spec(waves, **about))
-    make_model(small_spec(waves, recipe=Recipe(pretrain_epochs=1), **about))
 
 
 def test_a_frozen_encoder_stays_and_drops_nothing():
