@@ -33,6 +33,7 @@ from core.models.contract import (
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
 from core.models.layers.encoders import EncoderPair, affine
+from core.models.layers.frozen import frozen, part
 from core.models.layers.normalisation import RevIN
 from core.models.layers.position import position_code
 from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace, array, time_axis
@@ -164,8 +165,9 @@ class CrossScaleAttention(nn.Module):
         local_q, local_v = self.local_qv(windows_last(x_points, p)).unbind(0)
         far_CPB, patch_weights = attend(patch_q, self.patch_k(windows_last(k_patches, P))[0], patch_v, use)
         near_CpN, local_weights = attend(local_q, self.local_k(windows_last(k_points, p))[0], local_v, use)
+        near_CpN, far_CPB = part(near_CpN, branch="local"), part(far_CPB, branch="patch")
         out_CBPp = near_CpN.view(C, p, B, P).permute(0, 2, 3, 1) + far_CPB.transpose(1, 2)[..., None]
-        out_CBl = out_CBPp.reshape(C, B, P * p)[..., :points]
+        out_CBl = part(out_CBPp.reshape(C, B, P * p)[..., :points], branch="attention")
         if not whole:
             return out_CBl, {}
         return out_CBl, {
@@ -179,7 +181,7 @@ class CrossScaleAttention(nn.Module):
 def attend(q_CtN: Tensor, k_CtN: Tensor, v_CtN: Tensor, use: Attention) -> tuple[Tensor, Tensor]:
     """Single-head attention among the t tokens of each of N windows: C x t x N, and its weights key x query x N."""
     C, t, _ = q_CtN.shape
-    if use == "learned" and C <= 16 and q_CtN.device.type == "cpu":
+    if use == "learned" and C <= 16 and q_CtN.device.type == "cpu" and not frozen():
         return FewVariates.apply(q_CtN, k_CtN, v_CtN)  # type: ignore[return-value]
     logits_jiN = torch.bmm(k_CtN.permute(2, 1, 0), q_CtN.permute(2, 0, 1)).permute(1, 2, 0).contiguous()
     weights_jiN = (logits_jiN / math.sqrt(C)).softmax(dim=0)
@@ -377,10 +379,10 @@ class CrossScaleNet(Forecaster):
         bias_H = self.head_bias
         for encoder, head_HH in zip(encoders[1:], heads[1:], strict=True):
             bias_H = torch.addmv(bias_H, head_HH.T, encoder.head_bias.sum((0, 1)))
-        y_NH = torch.addmm(bias_H, first_SCBH.sum(0).view(C * B, -1), heads[0])
-        for encoder, head_HH, (_, attended_CBl, _) in zip(encoders[1:], heads[1:], coarse, strict=True):
+        y_NH = torch.addmm(bias_H, part(first_SCBH, scale=0).sum(0).view(C * B, -1), heads[0])
+        for m, (encoder, head_HH, (_, series_CBl, _)) in enumerate(zip(encoders[1:], heads[1:], coarse, strict=True), 1):
             # both linear layers of a coarse scale as one: l x H x H is less work than (C * B) x H x H
-            for r_Nl, both_lH in zip(encoder.represent(attended_CBl), encoder.head @ head_HH, strict=True):
+            for r_Nl, both_lH in zip(encoder.represent(part(series_CBl, scale=m)), encoder.head @ head_HH, strict=True):
                 y_NH = torch.addmm(y_NH, r_Nl, both_lH)
         return self.revin.inverse(y_NH.view(C, B, -1), mean_CB1, std_CB1).permute(1, 2, 0)
 

@@ -35,6 +35,7 @@ from core.models.contract import (
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
 from core.models.layers.encoders import EncoderPair, affine
+from core.models.layers.frozen import part
 from core.models.layers.normalisation import RevIN
 from core.models.trace import ScaleOutput, Trace, array
 
@@ -247,7 +248,10 @@ class LMSAutoTSF(Forecaster):
 
     def _joined_plainly(self, parts: list[Tensor]) -> Tensor:
         """The same, layer by layer."""
-        outputs = [encoder(part).sum(0).flatten(0, 1) for encoder, part in zip(self._encoders(), parts, strict=True)]
+        outputs = [
+            encoder(part(parts_SCBl, scale=m)).sum(0).flatten(0, 1)
+            for m, (encoder, parts_SCBl) in enumerate(zip(self._encoders(), parts, strict=True))
+        ]
         return torch.addmm(self.head_bias, torch.cat(outputs, dim=-1), self.head.flatten(0, 1))
 
     def _encoders(self) -> list[EncoderPair]:

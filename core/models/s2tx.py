@@ -36,6 +36,7 @@ from core.models.layers import branches
 from core.models.layers.attention import MultiHeadAttention
 from core.models.layers.band_attention import BandAttention
 from core.models.layers.dropout import Dropout
+from core.models.layers.frozen import part
 from core.models.layers.mamba import Mamba
 from core.models.layers.normalisation import RevIN
 from core.models.layers.patching import cut
@@ -279,6 +280,8 @@ class S2TX(Forecaster):
         x_BCL = x_BLC.transpose(1, 2)
         mean_BC1, std_BC1 = self.revin.statistics(x_BCL)
         tokens, _ = self._tokens(self.revin(x_BCL, mean_BC1, std_BC1), attention)
+        if self.capabilities.scales:
+            tokens = [part(own_NPD, scale=m) for m, own_NPD in enumerate(tokens)]
         y_BCH = self.head(torch.cat(tokens, dim=1).flatten(1)).view(*x_BCL.shape[:2], -1)
         return self.revin.inverse(y_BCH, mean_BC1, std_BC1).transpose(1, 2)
 

@@ -37,6 +37,7 @@ from core.models.contract import (
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers.attention import MultiHeadAttention
 from core.models.layers.dropout import Dropout
+from core.models.layers.frozen import part
 from core.models.layers.normalisation import RevIN
 from core.models.layers.patching import cut
 from core.models.trace import AttentionMap, ScaleOutput, Trace, array, time_axis
@@ -435,7 +436,7 @@ class ScaleFusion(Forecaster):
             )
 
     def _forecast(self, levels: list[Tensor], mean_BC1: Tensor, std_BC1: Tensor) -> Tensor:
-        features_NF = torch.cat([level_NPd.flatten(1) for level_NPd in levels], dim=1)
+        features_NF = torch.cat([part(level_NPd, scale=m).flatten(1) for m, level_NPd in enumerate(levels)], dim=1)
         y_NH = self.head(self.head_dropout(features_NF))
         return self.revin.inverse(y_NH.view(*mean_BC1.shape[:2], -1), mean_BC1, std_BC1).transpose(1, 2)
 

@@ -19,6 +19,7 @@ from core.models.contract import PLAIN_ADAM, Attention, Capabilities, Forecaster
 from core.models.diagram import Arrow, Box, Diagram, dims
 from core.models.layers.attention import fixed_order
 from core.models.layers.dropout import Dropout
+from core.models.layers.frozen import part
 from core.models.layers.normalisation import RevIN
 from core.models.trace import AttentionMap, Trace, array, numbered
 
@@ -66,7 +67,7 @@ class Star(nn.Module):
             weights_BCk = weights_BCk[:, fixed_order(C, z_BCd.device)]
         elif self.training:
             weights_BCk = drawn(weights_BCk)
-        core_B1k = (proposed_BCk * weights_BCk).sum(1, keepdim=True)
+        core_B1k = part((proposed_BCk * weights_BCk).sum(1, keepdim=True), branch="attention")
         gained_BCd = self.fuse(F.gelu(self.read(z_BCd) + self.read_core(core_B1k)))
         return gained_BCd, weights_BCk, proposed_BCk
 

@@ -32,6 +32,7 @@ from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import branches
 from core.models.layers.band_attention import BandAttention
 from core.models.layers.dropout import Dropout
+from core.models.layers.frozen import part
 from core.models.layers.mamba import Mamba
 from core.models.layers.normalisation import RevIN
 from core.models.layers.patching import cut
@@ -277,7 +278,7 @@ class SST(Forecaster):
         x_BCL = x_BLC.transpose(1, 2)
         mean_BC1, std_BC1 = self.revin.statistics(x_BCL)
         (local_BCF, global_BCF), _, _ = self._features(self.revin(x_BCL, mean_BC1, std_BC1), attention)
-        y_BCH = self.head(torch.cat([global_BCF, local_BCF], dim=-1))
+        y_BCH = self.head(torch.cat([part(global_BCF, scale=GLOBAL), part(local_BCF, scale=LOCAL)], dim=-1))
         return self.revin.inverse(y_BCH, mean_BC1, std_BC1).transpose(1, 2)
 
     def _features(

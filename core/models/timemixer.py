@@ -34,6 +34,7 @@ from core.models.contract import (
 from core.models.diagram import Arrow, Box, Diagram, dims
 from core.models.layers import linear_maps
 from core.models.layers.dropout import Dropout
+from core.models.layers.frozen import part
 from core.models.layers.normalisation import RevIN
 from core.models.trace import ScaleOutput, Trace, array
 
@@ -304,6 +305,7 @@ class TimeMixer(Forecaster):
         x_CBL = x_BLC.permute(2, 0, 1).contiguous()
         scales, finest = self._normalised(self._pooled(x_CBL))
         outputs = self._outputs(scales) if self.training else self._outputs_plainly(scales)
+        outputs = [part(y_KRH, scale=m) for m, y_KRH in enumerate(outputs)]
         y_CBH = torch.stack(outputs).sum(0).view(*x_CBL.shape[:2], -1)
         return self._undone(y_CBH, *finest).permute(1, 2, 0)
 

@@ -92,6 +92,10 @@ class Probe:
             self.clean_BH = self._forecast(self.x_BLC, self.rows_B)
 
     @property
+    def horizon(self) -> int:
+        return self._model.shape.horizon
+
+    @property
     def rows_B(self) -> Tensor:
         return torch.arange(len(self.x_BLC))
 
@@ -116,7 +120,7 @@ class Probe:
         """B x L x C by a method that explains ``at``: it is given windows, baselines, steps and rows, as many at once
         as memory bears. Over all steps, the sum of the absolute attributions of each."""
         step = self.question.step
-        steps = torch.arange(self._model.shape.horizon) if step is None else torch.tensor([step])
+        steps = torch.arange(self.horizon) if step is None else torch.tensor([step])
         rows_N, steps_N = self.rows_B.repeat_interleave(len(steps)), steps.repeat(len(self.x_BLC))
         parts = [
             attribute(self.x_BLC[rows].requires_grad_(), self.baseline_BLC[rows], asked, rows).detach()

@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.explain.methods.contract import Method
 
 ORDER = (
+    "adds_up",
     "gradient",
     "gradient_input",
     "integrated_gradients",
@@ -21,7 +22,7 @@ ORDER = (
 
 @cache
 def methods() -> dict[str, Method]:
-    """All methods by name: by gradients, by changing the window, then the control."""
+    """All methods by name: what adds up, by gradients, by changing the window, then the control."""
     import core.explain.methods as package
 
     found = {}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.models.contract import Attention
 from core.models.layers.dropout import keep_mask
+from core.models.layers.frozen import part
 
 
 class Attended(NamedTuple):
@@ -57,7 +58,8 @@ def attend(
     may look; every row needs one True. ``whole`` gives the weights too. ``uniform`` and ``permuted`` keep to the mask.
     """
     if use == "learned" and not whole and not dropout:
-        return Attended(F.scaled_dot_product_attention(q_NhTe, k_NhSe, v_NhSe, attn_mask=mask), None)
+        out_NhTe = F.scaled_dot_product_attention(q_NhTe, k_NhSe, v_NhSe, attn_mask=mask)
+        return Attended(part(out_NhTe, branch="attention"), None)
     if use == "permuted":
         k_NhSe = k_NhSe[..., fixed_order(k_NhSe.shape[-2], k_NhSe.device), :]
     logits_NhTS = (q_NhTe / math.sqrt(q_NhTe.shape[-1])) @ k_NhSe.transpose(-1, -2)
@@ -67,7 +69,7 @@ def attend(
         logits_NhTS = logits_NhTS.masked_fill(~mask, -torch.inf)
     weights_NhTS = logits_NhTS.softmax(-1)
     kept_NhTS = weights_NhTS * keep_mask(tuple(weights_NhTS.shape), dropout, weights_NhTS) if dropout else weights_NhTS
-    return Attended(kept_NhTS @ v_NhSe, weights_NhTS if whole else None)
+    return Attended(part(kept_NhTS @ v_NhSe, branch="attention"), weights_NhTS if whole else None)
 
 
 class MultiHeadAttention(nn.Module):

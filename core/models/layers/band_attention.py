@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from core.models.contract import Attention
 from core.models.layers.attention import attend, fixed_order
+from core.models.layers.frozen import frozen, part
 
 NEVER = -1e30  # added to a logit that may not take part; finite, so that it can be added twice
 
@@ -52,7 +53,7 @@ class BandAttention(nn.Module):
         qkv = torch.addmm(self.qkv.bias[:, None], self.qkv.weight, x_NPD.reshape(N * P, D).T)
         q, k, v = qkv.view(3, self.heads, D // self.heads, N * P).unbind(0)
         logits, found = None, {}
-        if self.narrow and use == "learned" and not whole and x_NPD.device.type == "cpu":
+        if self.narrow and use == "learned" and not (whole or frozen()) and x_NPD.device.type == "cpu":
             out_hdT, logits = Diagonals.apply(q, k, v, self._outside(N, x_NPD), below)  # type: ignore[misc]
         else:
             q, k, v = (part.view(self.heads, -1, N, P).permute(2, 0, 3, 1) for part in (q, k, v))
@@ -76,7 +77,7 @@ class BandAttention(nn.Module):
         if use == "uniform":
             logits = torch.zeros_like(logits)
         weights = logits.masked_fill(~self.allowed, NEVER).softmax(-1)
-        return weights @ v, weights, logits
+        return part(weights @ v, branch="attention"), weights, logits
 
     def _outside(self, sequences: int, like: Tensor) -> Tensor:
         """O x 1 x T: what keeps a diagonal from reaching beyond either end of its sequence."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core.models.layers import linear_maps
 from core.models.layers.dropout import keep_mask
+from core.models.layers.frozen import frozen, held
 
 
 def affine(count: int, fan_in: int, fan_out: int, bias_shape: tuple[int, ...]) -> tuple[nn.Parameter, nn.Parameter]:
@@ -73,7 +74,7 @@ class EncoderPair(nn.Module):
         keep_SNl = keep_mask((2, C * B, points), self.dropout, x) if self.training and self.dropout else None
         mixing = (self.mix_in, self.mix_in_bias, self.mix_out, self.mix_out_bias) if self.mixes else (None,) * 4
         gates = (self.gate_in, self.gate_in_bias, self.gate_out, self.gate_out_bias)
-        encode = FastRepresentation.apply if x.device.type == "cpu" else representation
+        encode = FastRepresentation.apply if x.device.type == "cpu" and not frozen() else representation
         r_SNl = encode(x, self.trend, keep_SNl, C, *gates, *mixing)
         if self.training and self.head_dropout:
             r_SNl = r_SNl * keep_mask(tuple(r_SNl.shape), self.head_dropout, r_SNl)
@@ -94,7 +95,8 @@ def representation(
     mix_out: Tensor | None,
     mix_out_bias: Tensor | None,
 ) -> Tensor:
-    """The readable form of ``EncoderPair.represent``: runs on CUDA, and is what the fast form is tested against.
+    """The readable form of ``EncoderPair.represent``: runs on CUDA and in a frozen reading, and is what the fast form is tested
+    against.
 
     ``x`` is N x l and split by the matrix ``trend``, or the parts themselves, S x N x l, where that is None.
     """
@@ -107,7 +109,7 @@ def representation(
     if keep_SNl is not None:
         h_SNl = h_SNl * keep_SNl
     difference_SNl = torch.cat([z_SNl[..., :1], z_SNl[..., 1:] - z_SNl[..., :-1]], dim=-1)
-    g_SNl = h_SNl * difference_SNl
+    g_SNl = held(h_SNl) * difference_SNl
     r_SNl = z_SNl + g_SNl
     if mix_in is not None and mix_in_bias is not None and mix_out is not None and mix_out_bias is not None:
         u_SdM = torch.baddbmm(mix_in_bias, mix_in, g_SNl.view(2, variates, -1)).relu()

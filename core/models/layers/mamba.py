@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.models.layers.frozen import held
 from core.models.layers.selective_scan import selective_scan
 
 DELTA_RANGE = (1e-3, 1e-1)  # where delta starts, log-uniform over the channels
@@ -86,6 +87,7 @@ class Mamba(nn.Module):
         delta_BLE = F.softplus(self.dt_proj(rank_BLR))
         # as in mamba-ssm these two are float32 in every block, a float64 one too
         A_EN, D_E = -self.A_log.float().exp(), self.D.float()
+        delta_BLE, B_BLN, C_BLN, z_BLE = held(delta_BLE), held(B_BLN), held(C_BLN), held(z_BLE)
         y_BLE = selective_scan(x_BLE, delta_BLE, A_EN, B_BLN, C_BLN, D_E, z_BLE, reverse)
         return self.out_proj(y_BLE)
 

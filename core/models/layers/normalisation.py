@@ -7,6 +7,8 @@ public codes' own, so that forecasts round alike; in training some are one.
 import torch
 from torch import Tensor, nn
 
+from core.models.layers.frozen import held
+
 
 class RevIN(nn.Module):
     """Instance normalisation; with ``affine`` a learned weight and bias per variate.
@@ -57,7 +59,7 @@ class RevIN(nn.Module):
         if self.withheld:
             index = torch.tensor(self.withheld, device=x.device)
             mean, std = mean.index_fill(self.axis, index, 0.0), std.index_fill(self.axis, index, 1.0)
-        return mean, std
+        return held(mean), held(std)
 
     def forward(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         x = x - mean

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.models.contract import Attention
 from core.models.layers.attention import fixed_order
+from core.models.layers.frozen import part
 from core.models.layers.score_forms import score_logits
 
 
@@ -68,7 +69,7 @@ class ScoreAttention(nn.Module):
             weights_NTd = (score_logits(z_NTd, (*self.weights, *self.biases)).sigmoid() + z_NTd).softmax(1)
             if use == "permuted":
                 weights_NTd = weights_NTd[:, fixed_order(T, z_NTd.device)]
-        return Scored(weights_NTd * self.value(z_NTd), weights_NTd if whole else None)
+        return Scored(part(weights_NTd * self.value(z_NTd), branch="attention"), weights_NTd if whole else None)
 
     @staticmethod
     def from_public(public: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ def asked(probe: Probe, x: torch.Tensor) -> torch.Tensor:
 
 def test_the_registry_finds_every_file_with_the_control_last():
     assert list(methods()) == [
+        "adds_up",
         "gradient",
         "gradient_input",
         "integrated_gradients",
