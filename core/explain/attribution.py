@@ -1,4 +1,5 @@
-"""Several methods on the same windows of a run, and how well each finds a known truth (saliency.md).
+"""Several maps of the same windows of a run, on the same steps: methods that work for any model beside the model's own
+attention, how far they agree, how far the forecast follows them, and how well each finds a known truth (saliency.md).
 
 Shape suffixes: B windows, L look-back, C variates.
 """
@@ -6,6 +7,7 @@ Shape suffixes: B windows, L look-back, C variates.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,17 @@ from torch import Tensor
 from core.data.series import Series
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
+from core.explain import faithfulness
+from core.explain.faithfulness import Agreement, Curves
 from core.explain.methods.contract import Method, Probe, Question
-from core.explain.methods.registry import methods
+from core.explain.methods.registry import methods, methods_for
 from core.explain.saliency import readings
 from core.explain.scores import Interval, at_patches, ceiling, controls, scores, summary
 from core.explain.truth import check_truth, true_weights
 
 BATCH = 16  # windows that are asked about together
 PATCH = 16  # steps; of occlusion by patch, and of the coarser of the two scores
+NO_REACTION = "This model does not react to this window: its forecast is the same whatever stands there."
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Attribution:
     def sentence(self, columns: Sequence[str]) -> str:
         """Where the first window's map is highest, in words."""
         if not self.reacts:
-            return "This model does not react to this window: its forecast is the same whatever stands there."
+            return NO_REACTION
         values_LC = np.abs(self.values_BLC[0])
         step, variate = np.unravel_index(values_LC.argmax(), values_LC.shape)
         share, L = values_LC[:, variate].sum() / values_LC.sum(), len(values_LC)
@@ -57,21 +62,145 @@ class Attribution:
         return f"Highest {L - step} steps before the forecast, in {columns[variate]} ({share:.0%} of the map)."
 
 
+@dataclass(frozen=True)
+class StepMap:
+    """One map on the axis of the steps, whatever it comes from: ``values_BL`` is not negative, in units of its own.
+    ``resolution`` is the steps below which it cannot tell apart. ``signed_BLC`` is what a method said of every value,
+    None for a reading of the attention."""
+
+    name: str
+    title: str
+    source: str
+    summary: str
+    values_BL: np.ndarray
+    resolution: int = 1
+    signed_BLC: np.ndarray | None = None
+    seconds: float = 0.0
+
+    @property
+    def method(self) -> str:
+        return self.name
+
+    @property
+    def values(self) -> np.ndarray:
+        """Of the first window."""
+        return self.values_BL[0]
+
+
 def attribute(
     run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str], others: Tensor | None = None
 ) -> list[Attribution]:
     """What each of these methods says about these windows, z-scored. Raises UserError for a question without an
     answer."""
+    return _attribute(Probe(run.model, x_BLC, question, others, patch=PATCH), names)
+
+
+def _attribute(probe: Probe, names: Sequence[str]) -> list[Attribution]:
     known = methods()
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"There is no method called {unknown[0]!r}. Choose among: {', '.join(known)}.")
-    probe = Probe(run.model, x_BLC, question, others, patch=PATCH)
     found = []
     for name in names:
         begun = time.perf_counter()
         values = known[name].attribute(probe).numpy()
-        found.append(Attribution(known[name], question, values, time.perf_counter() - begun))
+        found.append(Attribution(known[name], probe.question, values, time.perf_counter() - begun))
     return found
+
+
+def intrinsic(run: LoadedRun, x_BLC: Tensor, variate: int) -> list[StepMap]:
+    """The readings of the model's own attention that lead to steps; empty where it has none."""
+    begun = time.perf_counter()
+    kinds = run.model.capabilities.saliency
+    if not kinds:
+        return []
+    found = readings(run.model.trace(x_BLC), kinds, run.spec.lookback, variate)
+    took = (time.perf_counter() - begun) / max(len(found), 1)
+    return [
+        StepMap(
+            one.method, one.title, "this model's attention", one.sentence, one.values_batch, one.resolution, None, took
+        )
+        for one in found
+    ]
+
+
+def step_maps(
+    run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str], others: Tensor | None = None
+) -> list[StepMap]:
+    """Readings of the attention, then these methods, on the same steps. Raises UserError for a question without an
+    answer."""
+    return _step_maps(run, Probe(run.model, x_BLC, question, others, patch=PATCH), names)
+
+
+def _step_maps(run: LoadedRun, probe: Probe, names: Sequence[str]) -> list[StepMap]:
+    coarse = {"occlusion_patch": PATCH}
+    return intrinsic(run, probe.x_BLC, probe.question.variate) + [
+        StepMap(
+            one.method.name,
+            one.method.title,
+            one.method.source,
+            one.method.summary,
+            one.per_step_BL,
+            coarse.get(one.method.name, 1) if one.method.per_step else run.spec.lookback,
+            one.values_BLC,
+            one.seconds,
+        )
+        for one in _attribute(probe, names)
+    ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Maps of the same windows, what the forecast does along each, and along random orders."""
+
+    maps: tuple[StepMap, ...]
+    curves: dict[str, Curves]
+    control: Curves
+    question: Question
+
+    def __getitem__(self, name: str) -> StepMap:
+        return next(one for one in self.maps if one.name == name)
+
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Of the first window's maps."""
+        return faithfulness.agreement({one.name: one.values for one in self.maps})
+
+    @property
+    def reacts(self) -> bool:
+        """Whether the first window's forecast changes at all when the window is taken away."""
+        return bool(self.control.whole_B[0] > 0)
+
+    def times_random(self, name: str) -> float:
+        return faithfulness.times_random(self.curves[name], self.control)
+
+    def sentence(self, name: str) -> str:
+        """How far to believe this map, in one sentence with numbers."""
+        if not self.reacts:
+            return NO_REACTION
+        judge = "gradient" if name == "occlusion" or "occlusion" not in self.curves else "occlusion"
+        agreed = self.agreement.between(name, judge) if judge in self.curves else float("nan")
+        title = f"the {'' if self[name].signed_BLC is None else 'map by '}{begun(self[name].title)}"
+        return faithfulness.sentence(title, agreed, self.times_random(name), judge)
+
+
+def begun(title: str) -> str:
+    """A title inside a sentence: "SmoothGrad" stays as it is.
+
+    >>> begun("Integrated gradients"), begun("SmoothGrad")
+    ('integrated gradients', 'SmoothGrad')
+    """
+    return title if title[1:] != title[1:].lower() else title.lower()
+
+
+def compare(
+    run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str] = (), others: Tensor | None = None
+) -> Comparison:
+    """Every reading and every one of these methods (without: all that the model can answer) on the same windows.
+    Raises UserError for a question without an answer."""
+    probe = Probe(run.model, x_BLC, question, others, patch=PATCH)
+    found = _step_maps(run, probe, names or tuple(methods_for(run.model)))
+    curves = {one.name: faithfulness.curves(probe, one.values_BL) for one in found}
+    return Comparison(tuple(found), curves, faithfulness.random_curves(probe), question)
 
 
 def others_of(run: LoadedRun, series: Series, count: int = 64) -> Tensor:
@@ -132,21 +261,54 @@ def _maps(
     run: LoadedRun, series: Series, question: Question, names: Sequence[str], windows: int, weights_L: np.ndarray
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Name, title and map of every window in turn."""
-    test, variate = run.test_windows(series), question.variate
-    others = others_of(run, series)
+    test, others = run.test_windows(series), others_of(run, series)
     for n, rows in enumerate(spaced(len(test), windows).split(BATCH)):
-        x_BLC = test.batch(rows)[0]
         # a control draws anew for every window
         asked = replace(question, seed=question.seed + n)
-        for found in attribute(run, x_BLC, asked, names, others):
-            for map_L in found.per_step_BL:
-                yield found.method.name, found.method.title, map_L
-        for row in x_BLC.split(1):
-            trace = run.model.trace(row)
-            for reading in readings(trace, run.model.capabilities.saliency, run.spec.lookback, variate):
-                yield reading.method, reading.title, reading.values
+        for found in step_maps(run, test.batch(rows)[0], asked, names, others):
+            for map_L in found.values_BL:
+                yield found.name, found.title, map_L
     for seed in range(min(windows, len(test))):
         for name, map_L in controls(run.spec.lookback, seed).items():
             if name != "random" or "random" not in names:
                 yield name, f"{name.capitalize()} (control)", map_L
     yield "ceiling", f"Best map of {PATCH} steps", ceiling(weights_L, PATCH)
+
+
+@dataclass(frozen=True)
+class Faithful:
+    """How far the forecasts of many windows follow one map: ``scores`` by the names of ``faithfulness.SCORES`` with
+    their 95 % intervals, and ``times_random``: the change without the top 10 % over that without 10 % at random."""
+
+    name: str
+    title: str
+    scores: dict[str, Interval]
+    times_random: float
+
+    def report(self) -> dict[str, Any]:
+        return {"title": self.title, "scores": self.scores, "times_random": self.times_random}
+
+
+def faithful(
+    run: LoadedRun, series: Series, question: Question, names: Sequence[str], windows: int = 64
+) -> list[Faithful]:
+    """Every reading, method and random orders (last) over evenly spaced test windows; needs no truth."""
+    test, others = run.test_windows(series), others_of(run, series)
+    titles: dict[str, str] = {}
+    found: dict[str, list[Curves]] = {}
+    for n, rows in enumerate(spaced(len(test), windows).split(BATCH)):
+        asked = replace(question, seed=question.seed + n)
+        one = compare(run, test.batch(rows)[0], asked, [name for name in names if name != "random"], others)
+        titles |= {m.name: m.title for m in one.maps}
+        for name, curves in (*one.curves.items(), ("random", one.control)):
+            found.setdefault(name, []).append(curves)
+    whole = {name: faithfulness.together(parts) for name, parts in found.items()}
+    return [
+        Faithful(
+            name,
+            titles.get(name, "Random order"),
+            summary(curves.scores()),
+            faithfulness.times_random(curves, whole["random"]),
+        )
+        for name, curves in whole.items()
+    ]

@@ -44,7 +44,7 @@ def rollout(trace: Trace, lookback: int, variate: int) -> SaliencyMap:
     layers = len({(m.branch, m.scale, m.layer) for m in maps})
     return SaliencyMap(
         "rollout",
-        "Attention, rolled out",
+        "Rolled-out attention",
         values,
         min((_resolution(m.key) for m in maps), default=lookback),
         float(values[0].sum()),

@@ -65,7 +65,7 @@ def published(trace: Trace) -> SaliencyMap:
     share = float(shares(trace)[0, 1:].sum()) if patch else 0.0
     return SaliencyMap(
         "published",
-        "Attention, published",
+        "Published attention",
         total,
         resolution,
         share,
@@ -75,31 +75,38 @@ def published(trace: Trace) -> SaliencyMap:
 
 
 def corrected(trace: Trace) -> SaliencyMap:
-    """Ours: each scale's patch attention weighted by the norm of the value it carries, padding left out, normalised
-    first; then the sum weighted by each scale's share of the forecast. The map sums to the share it speaks for."""
+    """Ours: each scale's attention between and inside patches, weighted by the norm of the value it carries, padding
+    left out, normalised first; then the sum weighted by each scale's share of the forecast. The map sums to the share
+    it speaks for."""
     patch = [m for m in trace.maps if m.branch == "patch"]
     length, share_BM = lookback(trace), shares(trace)
     total = np.zeros((len(trace.forecast), length), np.float32)
     for found in patch:
-        carried = found.weights.mean(axis=1)
-        if found.carried is not None:
-            carried = carried * found.carried
-        if found.real is not None:
-            carried = carried * found.real
-        row = spread(found, carried, length)
         position = next(i for i, s in enumerate(trace.scales) if s.scale == found.scale)
+        # every point of a patch asks as its patch does
+        row = _carried(found, length) * max(trace.scales[position].patch, 1)
+        near = trace.map("local", found.scale)
+        row = row if near is None else row + _carried(near, length)
         total += row / np.maximum(row.sum(axis=1, keepdims=True), 1e-12) * share_BM[:, position, None]
     speaks_for = float(total[0].sum()) if patch else 0.0
+    local = [m for m in trace.maps if m.branch == "local"]
     return SaliencyMap(
         "corrected",
-        "Attention, corrected",
+        "Corrected attention",
         total,
-        max((int(np.ptp(m.key.spans[0])) for m in patch), default=length),
+        min((int(np.ptp(m.key.spans[0])) for m in (*patch, *local)), default=length),
         speaks_for,
-        f"Patch attention of the {counted(len(patch), 'coarse scale')}, weighted by the value carried and by each "
-        f"scale's share of the forecast: together {speaks_for:.0%}. The other {1 - speaks_for:.0%} comes from the "
-        "finest scale, which has no attention.",
+        f"Attention between and inside patches of the {counted(len(patch), 'coarse scale')}, weighted by the value "
+        f"carried and by each scale's share of the forecast: together {speaks_for:.0%}. The other "
+        f"{1 - speaks_for:.0%} comes from the finest scale, which has no attention.",
     )
+
+
+def _carried(found: AttentionMap, length: int) -> np.ndarray:
+    """What all queries together take from each step, B x length: weight times the norm of the value, no padding."""
+    row = found.weights.sum(axis=1)
+    row = row if found.carried is None else row * found.carried
+    return spread(found, row if found.real is None else row * found.real, length)
 
 
 def counted(number: int, word: str) -> str:

@@ -380,7 +380,9 @@ class CrossScaleNet(Forecaster):
         for encoder, head_HH in zip(encoders[1:], heads[1:], strict=True):
             bias_H = torch.addmv(bias_H, head_HH.T, encoder.head_bias.sum((0, 1)))
         y_NH = torch.addmm(bias_H, part(first_SCBH, scale=0).sum(0).view(C * B, -1), heads[0])
-        for m, (encoder, head_HH, (_, series_CBl, _)) in enumerate(zip(encoders[1:], heads[1:], coarse, strict=True), 1):
+        for m, (encoder, head_HH, (_, series_CBl, _)) in enumerate(
+            zip(encoders[1:], heads[1:], coarse, strict=True), 1
+        ):
             # both linear layers of a coarse scale as one: l x H x H is less work than (C * B) x H x H
             for r_Nl, both_lH in zip(encoder.represent(part(series_CBl, scale=m)), encoder.head @ head_HH, strict=True):
                 y_NH = torch.addmm(y_NH, r_Nl, both_lH)

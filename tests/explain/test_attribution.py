@@ -11,9 +11,9 @@ from core.data.series import Series
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
 from core.explain import attribution
-from core.explain.attribution import attribute, others_of, score
+from core.explain.attribution import attribute, compare, faithful, others_of, score
 from core.explain.methods.contract import Question
-from core.explain.methods.registry import methods
+from core.explain.methods.registry import methods, methods_for
 from core.explain.truth import read_truth
 from tests.evaluate.test_run import card_of, trained
 
@@ -59,7 +59,7 @@ def test_methods_find_the_rule_and_controls_do_not(ruled):
 def test_readings_of_the_attention_are_scored_beside_the_methods(waves, small_spec):
     run = trained(waves, small_spec(waves))
     found = score(run, waves, Question(1, 0), ["gradient"], 3, truth_of(waves))
-    names = ["gradient", "published", "corrected", "random", "recency", "uniform", "ceiling"]
+    names = ["published", "corrected", "gradient", "random", "recency", "uniform", "ceiling"]
     assert [one.name for one in found] == names
 
 
@@ -93,19 +93,47 @@ def test_a_model_that_ignores_its_window_is_called_so(waves, small_spec):
         for one in attribute(run, x, Question(0, step), ["gradient", "integrated_gradients", "occlusion", "ablation"]):
             assert not one.reacts
             assert "does not react to this window" in one.sentence(waves.variates)
+    whole = compare(run, x, Question(0, 2), ["gradient", "occlusion"])
+    assert not whole.reacts and "does not react to this window" in whole.sentence("gradient")
+    assert np.isnan(whole.times_random("gradient")) and np.isnan(whole.agreement.rank).all()
     found = score(run, waves, Question(1, 4), ["gradient"], 4, truth_of(waves))
     assert np.isnan(found[0].step["mass"][0]) and found[0].step["auprc"][0] == pytest.approx(3 / 32)
 
 
 def test_a_constant_window_has_an_answer(waves, small_spec):
     run = trained(waves, small_spec(waves))
-    for one in attribute(run, torch.ones(1, 32, 3), Question(0, 2), list(methods()), torch.zeros(1, 32, 3)):
+    for one in attribute(
+        run, torch.ones(1, 32, 3), Question(0, 2), list(methods_for(run.model)), torch.zeros(1, 32, 3)
+    ):
         assert np.isfinite(one.values_BLC).all(), one.method.name
+
+
+def test_everything_of_one_window_is_compared(ruled):
+    run, series = ruled
+    x = run.normalised(run.window(series, 0).lookback)
+    found = compare(run, x, Question(1, 4), others=others_of(run, series))
+    names = [one.name for one in found.maps]
+    assert names == list(methods_for(run.model)) == list(found.curves)
+    assert found.agreement.between("occlusion", "adds_up") == pytest.approx(1)
+    assert found.times_random("occlusion") > 2
+    assert "almost as occlusion does (rank correlation 1.00)" in found.sentence("adds_up")
+    assert re.search(r"deleting its top 10 % changes the forecast \d+\.\d times as much", found.sentence("occlusion"))
+    assert "at every step" in found.sentence("ablation")
+
+
+def test_over_many_windows_the_forecast_follows_the_rule_only(ruled):
+    run, series = ruled
+    found = {one.name: one for one in faithful(run, series, Question(1, 4), ["occlusion", "ablation"], 20)}
+    assert list(found) == ["occlusion", "ablation", "random"]
+    assert found["occlusion"].scores["deletion"][0] > found["random"].scores["deletion"][2]
+    assert found["occlusion"].scores["insertion"][2] < found["random"].scores["insertion"][0]
+    assert found["random"].times_random == 1 and found["occlusion"].times_random > 3
+    assert json.dumps([one.report() for one in found.values()])
 
 
 def test_what_cannot_be_answered_is_refused(ruled):
     run, series = ruled
-    with pytest.raises(UserError, match="Choose among: gradient"):
+    with pytest.raises(UserError, match="Choose among: adds_up, gradient"):
         attribute(run, torch.zeros(1, 32, 3), Question(0, 0), ["shap"])
     with pytest.raises(UserError, match="one step ahead"):
         score(run, series, Question(1), ["gradient"], 4, truth_of(series))

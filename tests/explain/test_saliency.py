@@ -38,9 +38,25 @@ def test_corrected_map_sums_to_the_share_of_the_forecast_it_speaks_for():
     assert f"{found.speaks_for:.0%}" in found.sentence
 
 
-def test_corrected_map_is_even_inside_a_patch():
-    values = corrected(trace()).values.reshape(6, 16)
-    np.testing.assert_allclose(values, np.repeat(values[:, :1], 16, axis=1), rtol=1e-5)
+def test_corrected_map_tells_the_points_of_the_finest_attended_scale_apart():
+    found = corrected(trace())
+    pairs = found.values.reshape(48, 2)
+    assert found.resolution == 2
+    np.testing.assert_allclose(pairs[:, 0], pairs[:, 1], rtol=1e-5)
+    assert np.ptp(pairs[:8, 0]) > 0
+
+
+def test_corrected_map_is_what_the_queries_take():
+    """Both branches of one scale, weight times norm, added up by hand."""
+    inside = trace(batch=1, scales=2)
+    far, near = inside.map("patch", 1), inside.map("local", 1)
+    assert far is not None and far.carried is not None and near is not None and near.carried is not None
+    taken = np.zeros(96)
+    for j, (first, last) in enumerate(far.key.spans):
+        taken[first:last] += 8 * far.weights[0, :, j].sum() * far.carried[0, j] / 16
+    for j, (first, last) in enumerate(near.key.spans):
+        taken[first:last] += near.weights[0, :, j].sum() * near.carried[0, j] / 2
+    np.testing.assert_allclose(corrected(inside).values, taken / taken.sum() * shares(inside)[0, 1], rtol=1e-4)
 
 
 def test_shares_sum_to_one():

@@ -69,7 +69,7 @@ def _slope(y_N: Tensor, x_NLC: Tensor) -> Tensor:
 
 METHOD = Method(
     "adds_up",
-    "Adds up",
+    "Contributions",
     "ours: the model with its attention, gates, slopes and statistics held",
     "What each value adds to the forecast, with attention, gates and slopes held at what this window made of them. "
     "Together with a rest it is the forecast.",

@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from core.errors import UserError
 from core.models.contract import Forecaster
 from core.models.layers.normalisation import RevIN
+from core.models.trace import Trace
 
 Baseline = Literal["mean", "zero", "last", "sample"]
 BASELINES: dict[Baseline, str] = {
@@ -48,7 +50,8 @@ class Question:
 @dataclass(frozen=True)
 class Method:
     """``signed``: whether the sign says if a value raises or lowers the forecast. ``per_step``: False where it tells
-    variates apart, not steps. ``attribute`` gives B x L x C."""
+    variates apart, not steps. ``scales``: only for models whose forecast is a sum over scales. ``attribute`` gives
+    B x L x C."""
 
     name: str
     title: str
@@ -57,6 +60,7 @@ class Method:
     attribute: Callable[["Probe"], Tensor]
     signed: bool = True
     per_step: bool = True
+    scales: bool = False
 
 
 class Probe:
@@ -85,8 +89,9 @@ class Probe:
         self.x_BLC = x_BLC.detach()
         self.baseline_BLC = baseline(self.x_BLC, question, others)
         self.withheld = list(model.shape.withheld)
-        # a copy: other tabs use the same model meanwhile
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        # copies: other tabs use the same model meanwhile
+        self._plain = copy.deepcopy(model).eval().requires_grad_(False)
+        self._model = copy.deepcopy(self._plain)
         self._held = Held(self._model, self.x_BLC) if question.statistics == "frozen" else None
         with torch.no_grad():
             self.clean_BH = self._forecast(self.x_BLC, self.rows_B)
@@ -116,6 +121,34 @@ class Probe:
         """The forecast of every example at a step of its own, N."""
         return self._forecast(x_NLC, rows_N).gather(1, steps_N[:, None])[:, 0]
 
+    @torch.no_grad()
+    def change(self, taken_BKL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the forecast loses when steps become the baseline in every variate: |f(x) - f(changed x)| and
+        f(changed x), B x K each. ``taken_BKL`` is True where a step is taken away. Over all steps both are the sum of
+        the absolute changes."""
+        taken_NL = torch.from_numpy(taken_BKL).flatten(0, 1)
+        rows_N = self.rows_B.repeat_interleave(taken_BKL.shape[1])
+        parts = []
+        for taken, rows in zip(taken_NL.split(self.at_once), rows_N.split(self.at_once), strict=True):
+            x_NLC = torch.where(taken[..., None], self.baseline_BLC[rows], self.x_BLC[rows])
+            parts.append(self.value(x_NLC, rows))
+        value_BK = torch.cat(parts).view(taken_BKL.shape[:2])
+        step = self.question.step
+        clean_B1 = torch.zeros(1) if step is None else self.clean_BH[:, step, None]
+        return (value_BK - clean_B1).abs().numpy(), value_BK.numpy()
+
+    def about(self, x_NLC: Tensor) -> "Probe":
+        """The same question about other windows: as many as there were, or a whole multiple, each in turn."""
+        times = len(x_NLC) // len(self.x_BLC)
+        other = copy.copy(self)
+        other.x_BLC = x_NLC.detach()
+        other.baseline_BLC = self.baseline_BLC.repeat_interleave(times, 0)
+        other._model = copy.deepcopy(self._plain)
+        other._held = Held(other._model, other.x_BLC) if self._held else None
+        with torch.no_grad():
+            other.clean_BH = other._forecast(other.x_BLC, other.rows_B)
+        return other
+
     def by_step(self, attribute: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
         """B x L x C by a method that explains ``at``: it is given windows, baselines, steps and rows, as many at once
         as memory bears. Over all steps, the sum of the absolute attributions of each."""
@@ -128,6 +161,9 @@ class Probe:
         ]
         found = torch.cat(parts).view(len(self.x_BLC), len(steps), *self.x_BLC.shape[1:])
         return self.without_withheld(found[:, 0] if step is not None else found.abs().sum(1))
+
+    def trace(self) -> Trace:
+        return self._plain.trace(self.x_BLC)
 
     def without_withheld(self, found_BLC: Tensor) -> Tensor:
         """Zero where nothing of a variate enters."""

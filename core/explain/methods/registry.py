@@ -6,6 +6,7 @@ from functools import cache
 
 from core.errors import UserError
 from core.explain.methods.contract import Method
+from core.models.contract import Forecaster
 
 ORDER = (
     "adds_up",
@@ -16,6 +17,7 @@ ORDER = (
     "occlusion",
     "occlusion_patch",
     "ablation",
+    "leave_scale_out",
     "random",
 )
 
@@ -31,6 +33,11 @@ def methods() -> dict[str, Method]:
         if method is not None:
             found[method.name] = method
     return dict(sorted(found.items(), key=lambda item: (*[ORDER.index(n) for n in ORDER if n == item[0]], len(ORDER))))
+
+
+def methods_for(model: Forecaster) -> dict[str, Method]:
+    """Those that this model can answer, as ``methods``."""
+    return {name: one for name, one in methods().items() if model.capabilities.scales or not one.scales}
 
 
 def method(name: str) -> Method:

@@ -95,8 +95,8 @@ def representation(
     mix_out: Tensor | None,
     mix_out_bias: Tensor | None,
 ) -> Tensor:
-    """The readable form of ``EncoderPair.represent``: runs on CUDA and in a frozen reading, and is what the fast form is tested
-    against.
+    """The readable form of ``EncoderPair.represent``: runs on CUDA and in a frozen reading, and is what the fast form
+    is tested against.
 
     ``x`` is N x l and split by the matrix ``trend``, or the parts themselves, S x N x l, where that is None.
     """

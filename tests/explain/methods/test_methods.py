@@ -1,13 +1,17 @@
 """Every attribution method on every architecture, and on linear models where the answer is known."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 
 from core.errors import UserError
 from core.explain.methods.contract import BASELINES, Probe, Question
-from core.explain.methods.registry import method, methods
+from core.explain.methods.leave_scale_out import by_scale
+from core.explain.methods.registry import method, methods, methods_for
 from core.models.contract import Shape
+from core.models.dlinear import DLinear
 from core.models.layers.normalisation import RevIN
 from core.models.registry import architectures, build
 
@@ -28,8 +32,8 @@ def model_of(name: str, shape: Shape = SHAPE, **options):
     return model
 
 
-def linear(normalise: bool = False):
-    return model_of("dlinear", normalise=normalise)
+def linear(normalise: bool = False) -> DLinear:
+    return cast(DLinear, model_of("dlinear", normalise=normalise))
 
 
 def asked(probe: Probe, x: torch.Tensor) -> torch.Tensor:
@@ -47,6 +51,7 @@ def test_the_registry_finds_every_file_with_the_control_last():
         "occlusion",
         "occlusion_patch",
         "ablation",
+        "leave_scale_out",
         "random",
     ]
     for one in methods().values():
@@ -61,7 +66,7 @@ def test_every_method_answers_for_every_architecture(name, step):
     model = model_of(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     x = windows()
-    for one in methods().values():
+    for one in methods_for(model).values():
         probe = Probe(model, x, Question(1, step))
         found = one.attribute(probe)
         assert found.shape == x.shape and torch.isfinite(found).all(), one.name
@@ -129,6 +134,28 @@ def test_ablation_tells_variates_apart():
     found = method("ablation").attribute(probe)
     assert found[..., 1].abs().sum() > 0 and not found[..., [0, 2]].any()
     assert (found == found[:, :1]).all(), "no step is told from another"
+
+
+def test_a_scale_left_out_costs_what_it_adds():
+    model = model_of("crossscalenet", width=8)
+    probe = Probe(model, windows(), Question(1, 2))
+    trace = model.trace(probe.x_BLC)
+    for (name, lost_B), scale in zip(by_scale(probe), trace.scales, strict=True):
+        assert name == f"scale {scale.scale}"
+        np.testing.assert_allclose(lost_B, scale.contribution[:, 2, 1])
+    found = method("leave_scale_out").attribute(probe)
+    np.testing.assert_allclose(found.sum((1, 2)), sum(s.contribution[:, 2, 1] for s in trace.scales), rtol=1e-4)
+    with pytest.raises(UserError, match="no scales"):
+        by_scale(Probe(model_of("patchtst"), windows(), Question(1, 2)))
+
+
+def test_a_scale_shares_among_the_steps_that_it_sees():
+    model = model_of("sst", local=32)
+    probe = Probe(model, windows(), Question(0, 2))
+    found = method("leave_scale_out").attribute(probe)
+    (_, local_B), (_, whole_B) = by_scale(probe)
+    torch.testing.assert_close(found[:, :64].sum((1, 2)), whole_B * 64 / 96, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[:, 64:].sum((1, 2)), whole_B * 32 / 96 + local_B, atol=1e-5, rtol=1e-4)
 
 
 def test_frozen_statistics_belong_to_each_clean_window():
