@@ -458,13 +458,7 @@ def bench(
         _object("--recipe", recipe),
     )
     own = _object("--config", config)
-    out = out.with_suffix("") if out.suffix in (".csv", ".md", ".jsonl") else out
-    if out.is_dir():
-        raise UserError(f"{out} is a folder. Give --out a file's name, for example {out / 'accuracy'}.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out.parent} cannot be a folder ({error.strerror}). Choose another --out.") from None
+    path = _result(out)
     paths = [Path(file) for file in _list("--datasets", datasets)]
     series = [_read(path, None, day_first, fill)[0] for path in paths]
     cells = cells_of(
@@ -479,7 +473,7 @@ def bench(
         device.value,
         threads or max(1, (resolve_threads(0) + 1) // workers),
     )
-    grid = Grid(out.resolve())
+    grid = Grid(path)
     plan = Plan(grid, cells, {each.fingerprint: each for each in series}, workers, retry)
     stopped = False
     try:
@@ -504,6 +498,73 @@ def bench(
         raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Which; list says what there is.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.jsonl gets one line a finished cell; FILE.csv, FILE.md and FILE.svg the result."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the cells.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of each; 0: the cores, shared out.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Try cells that failed once more.")] = False,
+    json_: Json = False,
+) -> None:
+    """Answer one question of the papers by a resumable grid of trainings, with one figure and one sentence.
+
+    A finished cell is never run again: call it again after Ctrl-C, and only what is missing runs. Exit code 1 where a
+    cell failed.
+    """
+    from core.jobs.stop import Stopped
+    from core.studies.grid import on_stderr
+    from core.studies.study import studies
+    from core.studies.study import study as study_of
+    from core.training.device import resolve_threads
+
+    if name == "list":
+        for one in studies().values():
+            typer.echo(f"{one.name}: {one.question} (about {one.minutes:g} minutes on two cores)")
+        return
+    one = study_of(name)
+    path = _result(out if out is not None else Path(name))
+    plan = one.plan(path, workers, threads or max(1, (resolve_threads(0) + 1) // workers), retry)
+    stopped = False
+    try:
+        plan.run(on_stderr)
+    except Stopped:
+        stopped = True
+    from core.ui.studies import write  # only now: drawing imports what training need not wait for
+
+    files = write(one, plan.grid, sys.argv[1:])
+    cells = one.finished(plan.grid)
+    failed = [cell for cell in plan.grid.cells().values() if cell.error]
+    sentence = one.sentence(cells) if cells else ""
+    if json_:
+        about = {"study": name, "cells": len(plan.cells), "finished": len(cells), "failed": len(failed)}
+        _print(about | {"sentence": sentence, "files": [str(file) for file in (plan.grid.lines, *files)]})
+    else:
+        typer.echo(sentence or "No cell is finished yet.")
+        typer.echo(
+            f"{len(cells)} of {len(plan.cells)} cells finished, {len(failed)} failed: {', '.join(map(str, files))}"
+        )
+    if stopped:
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _result(out: Path) -> Path:
+    """Where results go, without an ending. Raises UserError for a place that cannot be."""
+    out = out.with_suffix("") if out.suffix in (".csv", ".md", ".jsonl", ".svg") else out
+    if out.is_dir():
+        raise UserError(f"{out} is a folder. Give --out a file's name, for example {out / 'accuracy'}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out.parent} cannot be a folder ({error.strerror}). Choose another --out.") from None
+    return out.resolve()
 
 
 @app.command()

@@ -200,13 +200,17 @@ class LoadedRun:
 
     def test_windows(self, series: Series) -> Windows:
         """All test windows, z-scored with this run's own scaler."""
-        own = self.columns(series)
+        return self._windows(series, self.first(series), self.spec.split.test)
+
+    def training_windows(self, series: Series) -> Windows:
+        """The windows that the model was trained on, likewise."""
+        return self._windows(series, 0, self.spec.split.train)
+
+    def _windows(self, series: Series, start: int, stop: int) -> Windows:
+        spec, own = self.spec, self.columns(series)
         scaled_TC = self.scaler.scale(torch.from_numpy(own.values.copy()))
-        spec = self.spec
-        stop = min(spec.split.test, len(series))
-        return Windows.of(
-            scaled_TC, spec.lookback, spec.horizon, self.first(series), stop, spec.target_index, spec.withheld
-        )
+        about = (start, min(stop, len(series)), spec.target_index, spec.withheld)
+        return Windows.of(scaled_TC, spec.lookback, spec.horizon, *about)
 
     @torch.inference_mode()
     def errors(self, series: Series, batch_size: int = 512) -> WindowErrors:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -27,6 +27,9 @@ from core.training.device import resolve_device
 from core.training.recipes import preset as recipe_of
 from core.training.recipes import preset_lookback, preset_options
 from core.training.spec import Preset, Recipe, Spec, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Options = Mapping[str, Any]
 
@@ -367,6 +370,17 @@ def _figure(figure: published.Figure | None, digits: int) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:+.1f} %"
+
+
+def markdown(table: "pd.DataFrame") -> list[str]:
+    """A table's lines; numbers with three decimals, nothing where there is none."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return "" if value != value else f"{value:.3f}"
+        return "" if value is None else _plain(str(value))
+
+    return _table([str(name) for name in table], [[cell(v) for v in row] for row in table.itertuples(index=False)])
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> list[str]:

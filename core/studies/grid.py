@@ -157,13 +157,14 @@ class Grid:
 @dataclass(frozen=True)
 class Plan:
     """Cells to be measured into a grid, by ``workers`` processes; ``tables`` are their series by fingerprint. With
-    ``retry`` cells that failed before are tried once more."""
+    ``retry`` cells that failed before are tried once more. ``study`` names what looks at every trained model."""
 
     grid: Grid
     cells: tuple[Cell, ...]
     tables: Mapping[str, Series]
     workers: int = 1
     retry: bool = False
+    study: str = ""
 
     def todo(self, attempts: Sequence[Cell]) -> list[Cell]:
         """Cells without a result among these attempts."""
@@ -193,7 +194,7 @@ class Plan:
             with self.grid.claim(cell) as folder:
                 if folder is None or Counter(c.key for c in self.grid.attempts())[cell.key] != before[cell.key]:
                     continue  # another process is at it, or was
-                found = measure(cell, self.tables[cell.spec.fingerprint], folder, stop)
+                found = measure(cell, self.tables[cell.spec.fingerprint], folder, stop, self.study)
                 with stop.writing():
                     self.grid.append(found)
                     shutil.rmtree(folder, ignore_errors=True)
@@ -240,9 +241,9 @@ def on_stderr(text: str) -> None:
     sys.stderr.flush()
 
 
-def measure(cell: Cell, series: Series, folder: Path, stop: Stop) -> Cell:
+def measure(cell: Cell, series: Series, folder: Path, stop: Stop, study: str = "") -> Cell:
     """Trains and scores one cell in a folder of its own, going on where an earlier attempt was interrupted. A fault
-    becomes the sentence of a failed cell; only Stopped is raised."""
+    becomes the sentence of a failed cell; only Stopped is raised. What a study finds is ``numbers["study"]``."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     if sentence := impossible(cell.spec, series):
         return replace(cell, error=sentence, measured=day)
@@ -253,8 +254,9 @@ def measure(cell: Cell, series: Series, folder: Path, stop: Stop) -> Cell:
     worker = Worker(job, lambda event: None)
     try:
         last = worker.train(stop)
+        seen = {"study": looked(study, job, series)} if study and not isinstance(last, Failed) else {}
     except Exception as error:  # the grid goes on; what happened stands in the cell
-        last = worker.failed(error)
+        last, seen = worker.failed(error), {}
     if isinstance(last, Failed):
         return replace(cell, error=last.sentence, measured=day, numbers={"log": last.log})
     card, epochs = job.card(), job.epochs()
@@ -267,8 +269,19 @@ def measure(cell: Cell, series: Series, folder: Path, stop: Stop) -> Cell:
         "uniform": (card.get("relevance") or {}).get("uniform"),
         "commit": card["versions"].get("commit", ""),
         "torch": card["versions"]["torch"],
+        **seen,
     }
     return replace(cell, measured=day, numbers=numbers)
+
+
+def looked(study: str, job: JobDirectory, series: Series) -> dict[str, Any]:
+    """What this study stores of a model that has just been trained."""
+    from core.evaluate.run import LoadedRun
+    from core.jobs.worker import finite
+    from core.studies.study import Look
+    from core.studies.study import study as study_of
+
+    return finite(study_of(study).look(Look(LoadedRun.open(job.path), series, job)))
 
 
 def time_left(todo: Sequence[Cell], done: Sequence[Cell], workers: int) -> str:

@@ -1,0 +1,109 @@
+"""What a study draws: tiles with their numbers, lines, or labelled points, from a ``Figure`` that knows no colours."""
+
+import math
+from typing import Any
+
+from core.studies.study import Figure
+from core.ui.charts.picture import Picture, mark, quantity, tip
+from core.ui.theme import SEQUENTIAL, Colors
+
+SIGNED = ("#0072B2", "#F4F4F1", "#D55E00"), ("#4FA3DC", "#20272B", "#EF8B3E")  # light and dark ground
+TILE = 26  # pixels of a tile
+
+
+def study_picture(figure: Figure, colors: Colors) -> Picture:
+    """The picture of a study; every facet is a row of its own."""
+    draw = {"tiles": _tiles, "lines": _lines, "points": _points}[figure.kind]
+    facets = list(dict.fromkeys(figure.table["facet"]))
+    tables, rows = {}, []
+    for n, facet in enumerate(facets):
+        name = f"part{n}"
+        tables[name] = figure.table[figure.table["facet"] == facet].assign(
+            told=lambda part: [_told(figure, row) for row in part.to_dict("records")]
+        )
+        row = draw(figure, name, tables[name], colors)
+        if facet:
+            row["title"] = {"text": facet, "anchor": "start", "fontSize": 12, "color": colors.muted, "offset": 6}
+        rows.append(row)
+    spec: dict[str, Any] = {"vconcat": rows, "spacing": 22, "resolve": {"scale": {"color": "independent"}}}
+    return Picture(spec, tables, figure.takeaway)
+
+
+def _told(figure: Figure, row: dict[str, Any]) -> str:
+    return f"{row['y']}, {figure.x} {row['x']}: {format(row['value'], figure.form)}"
+
+
+def _tiles(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
+    rows, columns = (list(dict.fromkeys(table[axis])) for axis in ("y", "x"))
+    signed = figure.low < 0 < figure.high
+    ground = "dark" if colors.ground < "#7" else "light"
+    scale: dict[str, Any] = {"domain": [figure.low, figure.high], "clamp": True}
+    if signed:
+        scale |= {"range": list(SIGNED[ground == "dark"]), "interpolate": "lab", "domainMid": 0}
+    else:
+        scale |= {"scheme": SEQUENTIAL}
+    legend = {"title": figure.value, "orient": "top", "gradientLength": 160, "gradientThickness": 8, "titleLimit": 400}
+    place = {
+        "x": {"field": "x", "type": "nominal", "sort": columns, "title": None, "axis": _names(angle=0)},
+        "y": {"field": "y", "type": "nominal", "sort": rows, "title": None, "axis": _names(labelLimit=220)},
+    }
+    first = name == "part0"
+    shade = quantity("value", scale=scale, legend=legend if first else None)
+    middle = (figure.low + figure.high) / 2
+    # numbers must be read on both ends of the colours
+    dark, pale = ("#14181B", "#FBFBF9")
+    far = f"abs(datum.value) > {0.6 * figure.high}"
+    ink = (
+        {"condition": {"test": far, "value": "#FFFFFF"}, "value": colors.text}
+        if signed
+        else {"condition": {"test": f"datum.value > {middle}", "value": dark}, "value": pale}
+    )
+    text = {"field": "value", "type": "quantitative", "format": figure.form}
+    return {
+        "layer": [
+            mark("rect", name, place | {"color": shade, "tooltip": tip(("told", " "))}, stroke=colors.ground),
+            mark("text", name, place | {"text": text, "color": ink}, fontSize=11),
+        ],
+        "height": {"step": TILE},
+    }
+
+
+def _lines(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
+    names = list(dict.fromkeys(table["y"]))
+    ramp = {"domain": names, "range": [colors.variates[i % len(colors.variates)] for i in range(len(names))]}
+    place = {
+        "x": quantity("x", title=figure.x, axis={"tickMinStep": 1, "format": "d"}, scale={"zero": False}),
+        "y": quantity("value", title=figure.value or None, scale={"zero": False}),
+        "color": {"field": "y", "type": "nominal", "scale": ramp, "title": None},
+        "tooltip": tip(("told", " ")),
+    }
+    return {
+        "layer": [mark("line", name, place, strokeWidth=1.5), mark("point", name, place, size=30, filled=True)],
+        "height": 150,
+    }
+
+
+def _points(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
+    place = {
+        "x": quantity("x", title=figure.x, scale={"zero": False, "padding": 24}),
+        "y": quantity("value", title=figure.value, scale={"zero": False, "padding": 16}),
+    }
+    layers = [
+        mark("point", name, place | {"tooltip": tip(("told", " "))}, size=60, filled=True, color=colors.accent),
+        mark(
+            "text",
+            name,
+            place | {"text": {"field": "y", "type": "nominal"}},
+            dy=-10,
+            fontSize=11,
+            color=colors.muted,
+        ),
+    ]
+    if not math.isnan(figure.rule):
+        line = {"data": {"values": [{"x": figure.rule}]}, "encoding": {"x": quantity("x")}}
+        layers.insert(0, line | {"mark": {"type": "rule", "strokeDash": [4, 3], "color": colors.baseline}})
+    return {"layer": layers, "height": 200}
+
+
+def _names(**more: Any) -> dict[str, Any]:
+    return {"labelAngle": 0, "ticks": False, "domain": False, **{k: v for k, v in more.items() if k != "angle"}}
