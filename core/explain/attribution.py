@@ -128,19 +128,21 @@ def step_maps(
 ) -> list[StepMap]:
     """Readings of the attention, then these methods, on the same steps. Raises UserError for a question without an
     answer."""
-    return _step_maps(run, Probe(run.model, x_BLC, question, others, patch=PATCH), names)
+    probe = Probe(run.model, x_BLC, question, others, patch=PATCH)
+    return intrinsic(run, x_BLC, question.variate) + step_maps_of(probe, names)
 
 
-def _step_maps(run: LoadedRun, probe: Probe, names: Sequence[str]) -> list[StepMap]:
-    coarse = {"occlusion_patch": PATCH}
-    return intrinsic(run, probe.x_BLC, probe.question.variate) + [
+def step_maps_of(probe: Probe, names: Sequence[str]) -> list[StepMap]:
+    """What these methods answer to one question, as maps of the steps."""
+    coarse, lookback = {"occlusion_patch": PATCH}, probe.x_BLC.shape[1]
+    return [
         StepMap(
             one.method.name,
             one.method.title,
             one.method.source,
             one.method.summary,
             one.per_step_BL,
-            coarse.get(one.method.name, 1) if one.method.per_step else run.spec.lookback,
+            coarse.get(one.method.name, 1) if one.method.per_step else lookback,
             one.values_BLC,
             one.seconds,
         )
@@ -198,7 +200,8 @@ def compare(
     """Every reading and every one of these methods (without: all that the model can answer) on the same windows.
     Raises UserError for a question without an answer."""
     probe = Probe(run.model, x_BLC, question, others, patch=PATCH)
-    found = _step_maps(run, probe, names or tuple(methods_for(run.model)))
+    found = intrinsic(run, x_BLC, question.variate)
+    found += step_maps_of(probe, names or tuple(methods_for(run.model)))
     curves = {one.name: faithfulness.curves(probe, one.values_BL) for one in found}
     return Comparison(tuple(found), curves, faithfulness.random_curves(probe), question)
 

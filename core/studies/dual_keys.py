@@ -27,7 +27,7 @@ WINDOWS = 1024  # of the training part, and as many of the test part at most
 
 
 def cells(sets: Sequence[Series]) -> tuple[Cell, ...]:
-    return tuple(Cell(known_spec(series), "balanced") for series in sets)
+    return tuple(Cell(known_spec(series)) for series in sets)
 
 
 def look(found: Look) -> dict[str, Any]:

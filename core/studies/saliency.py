@@ -23,7 +23,7 @@ LEVELS = {"step": "single steps", "patch": "patches of 16 steps"}
 
 
 def cells(sets: Sequence[Series]) -> tuple[Cell, ...]:
-    return tuple(Cell(known_spec(series), "balanced") for series in sets)
+    return tuple(Cell(known_spec(series)) for series in sets)
 
 
 def look(found: Look) -> dict[str, Any]:

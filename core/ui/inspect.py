@@ -82,11 +82,11 @@ class View:
 
     def trace(self) -> Trace:
         """The model's inside on this window, computed once for all pages and tabs."""
-        return _trace(self.row.id, _version(self.row.id), self.dataset.fingerprint, self.window.index, self)
+        return _trace(self.row.id, version(self.row.id), self.dataset.fingerprint, self.window.index, self)
 
     def errors(self) -> WindowErrors:
         """Errors of all test windows, computed once."""
-        return _errors(self.row.id, _version(self.row.id), self.dataset.fingerprint, self)
+        return _errors(self.row.id, version(self.row.id), self.dataset.fingerprint, self)
 
     def baselines(self) -> dict[str, np.ndarray]:
         """What forecasts without learning say of this window, H x C by name, the seasonal naive first."""
@@ -305,7 +305,7 @@ def _went(count: int) -> None:
         return
     run, row = resources.loaded_run(str(state.get("run"))), resources.store().run(str(state.get("run")))
     series = resources.series(row.dataset)
-    mse = _errors_of(row.id, _version(row.id), series.fingerprint, run, series).mse
+    mse = _errors_of(row.id, version(row.id), series.fingerprint, run, series).mse
     go_to_window(int(np.argmax(mse) if wanted == "worst" else np.argmin(mse)), count)
 
 
@@ -441,7 +441,7 @@ def _has_model(id: str) -> bool:
     return (settings().runs / id / "checkpoint.safetensors").exists()
 
 
-def _version(id: str) -> int:
+def version(id: str) -> int:
     """Changes when a running training saves a better checkpoint."""
     return (settings().runs / id / "checkpoint.safetensors").stat().st_mtime_ns
 

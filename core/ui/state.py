@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-VIEW = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step")
+VIEW = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step", "source", "beside")
 NAMES = (*VIEW, "model")  # an architecture, where no run has chosen it
 BELONGS = {"dataset": VIEW[1:], "run": VIEW[2:]}  # a new dataset or run forgets what was chosen within the old one
 _KEPT = "chosen"

@@ -34,6 +34,7 @@ class Colors:
     warning: str
     scales: tuple[str, ...]
     variates: tuple[str, ...]
+    signed: tuple[str, str, str]  # below zero, zero, above zero
 
 
 COLORS = {
@@ -50,6 +51,7 @@ COLORS = {
         warning="#A3440A",
         scales=("#083A47", "#0B6E83", "#4BA3B8", "#97CBD6"),
         variates=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7F00", "#1C1F22"),
+        signed=("#1F6FB2", "#F1F2EE", "#D9691A"),
     ),
     "dark": Colors(
         ground="#14181B",
@@ -64,6 +66,7 @@ COLORS = {
         warning="#F0955A",
         scales=("#2F8A9E", "#58B9CC", "#93D3E0", "#D3EFF5"),
         variates=("#56B4E9", "#E8833A", "#2FC295", "#CC79A7", "#E69F00", "#A9D8F4", "#F0E442", "#E7EAEB"),
+        signed=("#5AA5E0", "#1D2327", "#F0955A"),
     ),
 }
 FONT = '"Source Sans", "Source Sans Pro", sans-serif'

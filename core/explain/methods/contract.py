@@ -94,7 +94,7 @@ class Probe:
         self._model = copy.deepcopy(self._plain)
         self._held = Held(self._model, self.x_BLC) if question.statistics == "frozen" else None
         with torch.no_grad():
-            self.clean_BH = self._forecast(self.x_BLC, self.rows_B)
+            self.clean_BH = self.forecast(self.x_BLC, self.rows_B)
 
     @property
     def horizon(self) -> int:
@@ -112,14 +112,14 @@ class Probe:
     def value(self, x_NLC: Tensor, rows_N: Tensor) -> Tensor:
         """The scalar of every example, N; ``rows_N`` are the windows they were made from. Over all steps it is a sum
         of absolute changes: 0 for a clean window."""
-        y_NH = self._forecast(x_NLC, rows_N)
+        y_NH = self.forecast(x_NLC, rows_N)
         if self.question.step is not None:
             return y_NH[:, self.question.step]
         return (y_NH - self.clean_BH[rows_N]).abs().sum(1)
 
     def at(self, x_NLC: Tensor, steps_N: Tensor, rows_N: Tensor) -> Tensor:
         """The forecast of every example at a step of its own, N."""
-        return self._forecast(x_NLC, rows_N).gather(1, steps_N[:, None])[:, 0]
+        return self.forecast(x_NLC, rows_N).gather(1, steps_N[:, None])[:, 0]
 
     @torch.no_grad()
     def change(self, taken_BKL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +146,7 @@ class Probe:
         other._model = copy.deepcopy(self._plain)
         other._held = Held(other._model, other.x_BLC) if self._held else None
         with torch.no_grad():
-            other.clean_BH = other._forecast(other.x_BLC, other.rows_B)
+            other.clean_BH = other.forecast(other.x_BLC, other.rows_B)
         return other
 
     def by_step(self, attribute: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
@@ -170,7 +170,8 @@ class Probe:
         found_BLC[..., self.withheld] = 0
         return found_BLC
 
-    def _forecast(self, x_NLC: Tensor, rows_N: Tensor) -> Tensor:
+    def forecast(self, x_NLC: Tensor, rows_N: Tensor) -> Tensor:
+        """The asked variate of every example at all steps, N x H, z-scored; ``rows_N`` as in ``value``."""
         if self._held is not None:
             self._held.rows_N = rows_N
         return self._model(x_NLC)[..., self.question.variate]

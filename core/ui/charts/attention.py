@@ -39,8 +39,15 @@ class Strip(Protocol):
     def values(self) -> np.ndarray: ...
 
 
-def lines(lookback: np.ndarray, truth: np.ndarray | None, forecast: np.ndarray, stamps: Sequence[str]) -> pd.DataFrame:
-    """Long table ``at, step, value, kind, when`` of one variate, observed and forecast. ``at`` is a step's middle."""
+def lines(
+    lookback: np.ndarray,
+    truth: np.ndarray | None,
+    forecast: np.ndarray,
+    stamps: Sequence[str],
+    changed: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Long table ``at, step, value, kind, when`` of one variate, observed and forecast, and the forecast of a changed
+    window. ``at`` is a step's middle."""
     steps = np.arange(len(lookback) + len(forecast))
     past = len(lookback)
     observed = np.concatenate([lookback, truth if truth is not None else np.empty(0)])
@@ -49,6 +56,8 @@ def lines(lookback: np.ndarray, truth: np.ndarray | None, forecast: np.ndarray, 
         pd.DataFrame({"step": steps[: len(observed)], "value": observed, "kind": "observed"}),
         pd.DataFrame({"step": steps[past - 1 :], "value": np.r_[lookback[-1:], forecast], "kind": "forecast"}),
     ]
+    if changed is not None:
+        rows.append(pd.DataFrame({"step": steps[past:], "value": changed, "kind": "changed"}))
     table = pd.concat(rows, ignore_index=True)
     table["at"] = table["step"] + 0.5
     table["when"] = [stamps[s] for s in table["step"]]
@@ -155,8 +164,10 @@ def attention_picture(
     takeaway: str,
     marked: tuple[int, int] | None = None,
     cell: tuple[int, int] | None = None,
+    adds: str = "",
 ) -> Picture:
-    """All rows of the picture on one time axis, linked in the browser.
+    """All rows of the picture on one time axis, linked in the browser. ``adds`` names the unit of a map whose cells are
+    signed contributions, not weights.
 
     ``tables`` are ``series``, ``points``, ``strips``, ``cells``, ``truth`` and ``asked`` (one row: the forecast step
     under question, ``at, value``). Selections sent to Python: ``span`` (an interval over ``at``, drawn on the
@@ -184,9 +195,10 @@ def attention_picture(
             columns=["method", "at", "label"],
         ),
     }
-    rows = [upper.series(variate, unit, truth_known=bool(len(tables["truth"])))]
+    changed = "without marked" if (tables["series"]["kind"] == "changed").any() else ""
+    rows = [upper.series(variate, unit, bool(len(tables["truth"])), changed)]
     rows += [stage.strip(method, i == 0, peak) for i, method in enumerate(methods)]
-    rows += [lower.map(branch, tables["cells"])]
+    rows += [lower.map(branch, tables["cells"], adds)]
     span_start = {"value": {"x": [marked[0] + 0.01, marked[1] - 0.01]}} if marked else {}
     cell_start = {"value": [{"q": cell[0], "k": cell[1]}]} if cell else {}
     touched = ["series", *[f"strip {i}" for i in range(len(methods))], "map"]
@@ -253,7 +265,7 @@ class _Rows(Stage):
         met = [{"filter": {"param": "hover", "empty": False}}]
         return mark("rule", "points", {"x": self.x()}, transform=met, **looks)
 
-    def series(self, variate: str, unit: str, truth_known: bool) -> dict[str, Any]:
+    def series(self, variate: str, unit: str, truth_known: bool, changed: str) -> dict[str, Any]:
         c = self.colors
         y = quantity(
             "value",
@@ -267,9 +279,12 @@ class _Rows(Stage):
             ("forecast", 62.0, c.accent, "bold"),
         ]
         chip = []
+        if changed:
+            words.append((changed, 78.0, c.accent, "normal"))
         if truth_known:
-            words.append(("true lags", 80.0, c.text, "normal"))
-            spot = {"x": {"value": 0}, "x2": {"value": 56}, "y": {"value": 71}, "y2": {"value": 89}}
+            at = 96.0 if changed else 80.0
+            words.append(("true lags", at, c.text, "normal"))
+            spot = {"x": {"value": 0}, "x2": {"value": 56}, "y": {"value": at - 9}, "y2": {"value": at + 9}}
             chip = [
                 {"data": {"values": [{}]}, "mark": {"type": "rect", "color": c.truth, "opacity": 0.3}, "encoding": spot}
             ]
@@ -303,6 +318,15 @@ class _Rows(Stage):
                 color=c.accent,
                 strokeWidth=2.2,
                 transform=[{"filter": "datum.kind == 'forecast'"}],
+            ),
+            mark(
+                "line",
+                "series",
+                {"x": self.x(), "y": y},
+                color=c.accent,
+                strokeWidth=1.6,
+                strokeDash=[4, 3],
+                transform=[{"filter": "datum.kind == 'changed'"}],
             ),
             mark(
                 "point",
@@ -368,7 +392,7 @@ class _Rows(Stage):
         ]
         return {"layer": layers, "height": top + tall, "usermeta": "strip"}
 
-    def map(self, branch: str, cells: pd.DataFrame) -> dict[str, Any]:
+    def map(self, branch: str, cells: pd.DataFrame, adds: str) -> dict[str, Any]:
         c = self.colors
         top, tall = 34, 192
         # rows are those of the map: all of the window, its last steps, or features
@@ -376,7 +400,15 @@ class _Rows(Stage):
         down = {"domain": ends, "range": [top, top + tall], "nice": False, "zero": False}
         many = len(cells) > 400
         even = float(np.asarray(cells["even"]).max())
-        most = min(1.0, SATURATION * even)  # fixed for a map, so that colours compare from window to window
+        if adds:
+            # the few largest may saturate, so that the others are told apart
+            most = float(np.quantile(np.abs(np.asarray(cells["weight"])), 0.995)) or 1.0
+            scale: dict[str, Any] = {"domain": [-most, 0, most], "range": list(c.signed), "interpolate": "lab"}
+            legend = color_legend(f"adds to the forecast, {adds}", 4, [-most, 0, most])
+        else:
+            most = min(1.0, SATURATION * even)  # fixed for a map, so that colours compare from window to window
+            scale = {"scheme": SEQUENTIAL, "domain": [0, most]}
+            legend = color_legend("weight, each row sums to 1", 4, [0, even, most], full=1.0)
 
         def box(first: str, last: str) -> Encoding:
             return self.between(first, last, y=quantity("q0", scale=down, axis=None), y2={"field": "q1"})
@@ -384,11 +416,12 @@ class _Rows(Stage):
         shade = box("from", "to") | {
             "color": quantity(
                 "weight",
-                scale={"scheme": SEQUENTIAL, "domain": [0, most], "clamp": True},
-                legend=color_legend("weight, each row sums to 1", 4, [0, even, most], full=1.0),
+                scale=scale | {"clamp": True},
+                legend=legend,
             ),
             "opacity": self.fade,
         }
+        words = ("rows: steps", "ahead") if adds else ("rows ask,", "columns", "answer")
         chosen = [{"filter": {"param": "cell", "empty": False}}]
         layers = [
             mark("rect", "cells", shade, stroke=c.ground, strokeWidth=0 if many else 1),
@@ -425,10 +458,7 @@ class _Rows(Stage):
             ),
             *self.words([(branch, 12.0, c.text, "bold")], room=-26),
             *self.words(
-                [
-                    (word, top + at, c.muted, "normal")
-                    for word, at in (("rows ask,", 8.0), ("columns", 22.0), ("answer", 36.0))
-                ],
+                [(word, top + at, c.muted, "normal") for word, at in zip(words, (8.0, 22.0, 36.0), strict=False)],
                 room=34,
                 size=11,
             ),

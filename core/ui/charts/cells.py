@@ -3,6 +3,7 @@
 No drawing here (``attention.py`` over time, ``attention_map.py`` over anything else) and no Streamlit.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -80,6 +81,56 @@ def cells(found: AttentionMap, names: Sequence[str] = (), batch: int = 0) -> pd.
     return table
 
 
+def contribution_cells(values_SL: np.ndarray, steps_S: np.ndarray, horizon: int) -> pd.DataFrame:
+    """The same table for what every step adds to the forecast: rows are steps ahead (from 0, some of them or all),
+    columns steps of the window, ``weight`` is signed. Neighbours are merged above ``MOST_CELLS``: sums over the steps
+    of the window, means over the steps ahead."""
+    ends = np.append(steps_S[1:], horizon)
+    queries = np.stack([steps_S, ends], axis=1)
+    keys = np.stack([np.arange(values_SL.shape[1]), np.arange(1, values_SL.shape[1] + 1)], axis=1)
+    merge = max(1, math.ceil(values_SL.size / MOST_CELLS))
+    w, q, k = values_SL, queries, keys
+    if merge > 1:
+        firsts = np.arange(0, len(keys), merge)
+        w = np.add.reduceat(values_SL, firsts, axis=1)
+        k = np.stack([firsts, np.minimum(firsts + merge, len(keys))], axis=1)
+    rows, columns = (index.ravel() for index in np.indices(w.shape))
+    ahead = [_ahead(a, b) for a, b in q]
+    table = pd.DataFrame(
+        {
+            "q": rows,
+            "k": columns,
+            "q0": q[rows, 0],
+            "q1": q[rows, 1],
+            "from": k[columns, 0],
+            "to": k[columns, 1],
+            "asks from": q[rows, 0] + 1,
+            "asks to": q[rows, 1],
+            "step from": k[columns, 0],
+            "step to": k[columns, 1] - 1,
+            "asks": [f"+{q[i, 0] + 1}" for i in rows],
+            "answers": [short_span(*k[j]) for j in columns],
+            "weight": w[rows, columns],
+            "even": 0.0,
+        }
+    )
+    table["text"] = [
+        f"{span(*k[j]).capitalize()} add{'s' * (k[j][1] - k[j][0] == 1)} {signed(value)} to {ahead[i]}"
+        for i, j, value in zip(rows, columns, table["weight"], strict=True)
+    ]
+    return table
+
+
+def _ahead(first: int, last: int) -> str:
+    one = f"the forecast {first + 1} step{'s' * (first > 0)} ahead"
+    return one if last - first <= 1 else f"the forecast {first + 1} to {last} steps ahead"
+
+
+def signed(value: float) -> str:
+    """Three significant digits with the sign."""
+    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
+
+
 def _same_keys(w: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     unique, inverse = np.unique(k, axis=0, return_inverse=True)
     if len(unique) == len(k):
@@ -140,6 +191,10 @@ def short(axis: Axis, first: int, last: int, names: Sequence[str] = ()) -> str:
     """The same in a few letters, for the margin: "32–47", "12", a variate's name."""
     if axis.kind == "variate" and last <= len(names):
         return names[first] if last - first <= 1 else f"{names[first]} … {names[last - 1]}"
+    return short_span(first, last)
+
+
+def short_span(first: int, last: int) -> str:
     return f"{int(first)}" if last - first <= 1 else f"{int(first)}–{int(last) - 1}"
 
 

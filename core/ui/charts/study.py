@@ -7,7 +7,6 @@ from core.studies.study import Figure
 from core.ui.charts.picture import Picture, mark, quantity, tip
 from core.ui.theme import SEQUENTIAL, Colors
 
-SIGNED = ("#0072B2", "#F4F4F1", "#D55E00"), ("#4FA3DC", "#20272B", "#EF8B3E")  # light and dark ground
 TILE = 26  # pixels of a tile
 
 
@@ -36,10 +35,9 @@ def _told(figure: Figure, row: dict[str, Any]) -> str:
 def _tiles(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
     rows, columns = (list(dict.fromkeys(table[axis])) for axis in ("y", "x"))
     signed = figure.low < 0 < figure.high
-    ground = "dark" if colors.ground < "#7" else "light"
     scale: dict[str, Any] = {"domain": [figure.low, figure.high], "clamp": True}
     if signed:
-        scale |= {"range": list(SIGNED[ground == "dark"]), "interpolate": "lab", "domainMid": 0}
+        scale |= {"domain": [figure.low, 0, figure.high], "range": list(colors.signed), "interpolate": "lab"}
     else:
         scale |= {"scheme": SEQUENTIAL}
     legend = {"title": figure.value, "orient": "top", "gradientLength": 160, "gradientThickness": 8, "titleLimit": 400}
