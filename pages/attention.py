@@ -1,66 +1,56 @@
 """Attention: what the model looked at, on one time axis with the series, and how far to believe the picture.
 
-Any architecture through the axes its maps declare. A map over time shares the axis of the series; a map over variates
-or features stands alone, and the page says why it is no saliency of the window.
+For any architecture the first map is what adds up to the forecast; the attention weights are a factor of it and stand
+beside it, through the axes that they declare. A map over time shares the axis of the series; a map over variates or
+features stands alone, and the page says why it is no saliency of the window. Under the picture stands what the
+forecast itself says of every map.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.explain import saliency
-from core.models.trace import AttentionMap
-from core.ui import boot, export, inspect, state, widgets
+from core.errors import UserError
+from core.ui import believe, boot, evidence, export, inspect, state, widgets
 from core.ui.charts import attention as charts
-from core.ui.charts.attention_map import map_picture
-from core.ui.charts.cells import average, span
-from core.ui.charts.cells import cells as cells_of
-from core.ui.theme import colors
+from core.ui.charts.cells import signed, span
+from core.ui.evidence import Asked
+from core.ui.inspect import View
+from core.ui.maps import (
+    ABOUT_BRANCHES,
+    ADDS,
+    ALL,
+    BRANCHES,
+    MEAN,
+    Choice,
+    map_of,
+    maps_of,
+    picture_of,
+    scale_name,
+    scales_of,
+)
 
-# a branch as the picker and as the picture call it
-BRANCHES = {
-    "patch": ("Patches", "Patch attention"),
-    "local": ("Inside patches", "Inside patches"),
-    "self": ("Self", "Self-attention"),
-    "cross": ("Cross", "Cross-attention"),
-    "cross, by variate": ("Cross, by variate", "Cross-attention, by variate"),
-    "core": ("Core", "Core weights"),
-    "score": ("Score", "Score attention"),
-}
-ABOUT_BRANCHES = {
-    "patch": "between patches",
-    "local": "between the points inside each patch",
-    "self": "tokens of one kind ask each other",
-    "cross": "tokens of one scale ask those of another",
-    "cross, by variate": "the same weights, added up for each variate that is asked",
-    "core": "what each variate gives to the common core",
-    "score": "how much of a feature each token keeps",
-}
-MEAN = "mean"
+if TYPE_CHECKING:
+    from core.explain.methods.contract import Statistics
+
+STATISTICS: "dict[Statistics, str]" = {"frozen": "stay the clean window's", "free": "are its own"}
+NONE = "none"
 
 heading = boot.page("Attention")
 view = inspect.context(step_ahead=True)
-run, shown, found = view.run, colors(), view.relevance
-trace, about = view.trace(), run.model.capabilities
-names = run.spec.columns
-maps = [m for m in trace.maps if m.variate in (None, view.column)]
-
-if not maps:
-    reason = about.reason or "This configuration has one scale only, and the finest scale has no attention."
-    st.markdown(f"**There is no attention to draw.** {widgets.plain(reason)}")
-    st.markdown("What does exist: its forecast" + (", and the parts that add up to it." if trace.scales else "."))
-    inspect.elsewhere(scales=bool(trace.scales))
-    st.stop()
+run, found = view.run, view.relevance
+about, names = run.model.capabilities, view.run.spec.columns
+session: Any = st.session_state
+complete = bool(np.isfinite(view.window.lookback).all())
 
 if found.get("sentence"):
     heading.markdown(f"**{widgets.plain(found['sentence'])}**")
 
-# -- which map, and what is marked: the URL and the session hold it, charts and fields both change it ------------------
 
-NONE = "none"
-session: Any = st.session_state
+# -- which map, and what is marked: the URL and the session hold it, charts and fields both change it ------------------
 
 
 def of_url(name: str, options: list, default: Any) -> Any:
@@ -79,7 +69,7 @@ def pick(name: str) -> None:
 def selected() -> None:
     """The mouse brushed a span or clicked a cell: the fields follow."""
     selection = session[chart_key].selection
-    if over_time:
+    if drawn.over_time:
         at = (selection.get("span") or {}).get("at")
         session["attention-span"] = charts.steps_of(at, view.lookback) if at else None
         if session["attention-span"] is None:
@@ -106,64 +96,43 @@ def start_anew() -> None:
     session["attention-turn"] = session.get("attention-turn", 0) + 1
 
 
-branches = list(dict.fromkeys(m.branch for m in maps))
+# -- the pickers -------------------------------------------------------------------------------------------------------
+
+branches = [ADDS] * complete + list(dict.fromkeys(m.branch for m in maps_of(view)))
+if not branches:
+    widgets.problem(
+        "This window has missing steps, and this model has no attention: nothing can be drawn of what it looked at. "
+        "Choose a window without missing steps."
+    )
+    inspect.elsewhere(scales=bool(view.trace().scales))
+    st.stop()
+
+main, side = st.columns([3.2, 1], gap="medium")
 branch = of_url("branch", branches, branches[0])
-ours = [m for m in maps if m.branch == branch]
-scales = sorted({m.scale for m in ours if m.scale is not None})
-# the coarsest of those that tell most keys apart
-most = max(len(m.key) for m in ours)
-scale = of_url("scale", scales, next((m.scale for m in reversed(ours) if len(m.key) == most), None))
-ours = [m for m in ours if m.scale == scale]
-layers = sorted({m.layer for m in ours})
+ours = [m for m in maps_of(view) if m.branch == branch]
+scales: list[Any] = scales_of(view, branch)
+if branch == ADDS:
+    scales = [ALL, *scales] if scales else []
+    scale = of_url("scale", scales, ALL)
+else:
+    # the coarsest of those that tell most keys apart
+    most = max(len(m.key) for m in ours)
+    scale = of_url("scale", scales, next((m.scale for m in reversed(ours) if len(m.key) == most), None))
+    ours = [m for m in ours if m.scale == scale]
+layers = sorted({m.layer for m in ours}) or [0]
 layer = of_url("layer", layers, layers[-1])
-heads = [m for m in ours if m.layer == layer]
-head = of_url("head", [m.head for m in heads], MEAN)
-chosen: AttentionMap = average(heads) if head == MEAN else next(m for m in heads if m.head == head)
-over_time = chosen.key.kind == "time"
+heads = [m.head for m in ours if m.layer == layer]
+head = of_url("head", heads, MEAN)
+sources = [ALL, *(name for i, name in enumerate(names) if i not in run.spec.withheld)]
+source = of_url("source", sources, ALL) if branch == ADDS else ALL
 if state.get("branch") is None or (scale is not None and state.get("scale") is None):
     state.put(branch=branch, scale=scale)
 
-cells = cells_of(chosen, names)
-span_, cell = session.get("attention-span"), session.get("attention-cell")
-marked, marked_cell = session.get("attention-marked") or (None, None)
-if cell is not None and not ((cells["q"] == cell[0]) & (cells["k"] == cell[1])).any():
-    cell = marked_cell = session["attention-cell"] = None
-if span_ is not None and span_[1] > view.lookback:
-    span_ = marked = session["attention-span"] = None
-chart_key = f"attention-{view.row.id}-{branch}-{scale}-{layer}-{head}-{session.get('attention-turn', 0)}"
-if chart_key not in session:  # first drawn here: it starts with what is marked
-    session["attention-marked"] = marked, marked_cell = span_, cell
-resolution = int(np.ptp(chosen.key.spans[0])) if over_time else 1
-strips = saliency.readings(trace, about.saliency, view.lookback, view.column)
-
-
-def scale_name(number: int) -> str:
-    """A scale with what its keys span; by its own name where the model gives it one."""
-    part = next((s for s in trace.scales if s.scale == number), None)
-    keys = next(m.key for m in maps if m.scale == number and m.branch == branch)
-    name = part.name if part and part.name else str(number)
-    if part and part.patch and branch == "patch":
-        return f"{name} · patches of {part.patch} = {part.patch * part.factor} steps"
-    return f"{name} · keys of {int(np.ptp(keys.spans[0]))} steps" if keys.kind == "time" else name
-
-
-main, side = st.columns([3.2, 1], gap="medium")
 with side:
-    if len(scales) > 1 or branch == "patch":
-        session["attention-scale"] = scale
-        st.selectbox(
-            "Scale",
-            scales,
-            format_func=scale_name,
-            key="attention-scale",
-            on_change=pick,
-            args=("scale",),
-            help="Of the queries, fine to coarse. A scale that is not in the list has no attention of this kind.",
-        )
     if len(branches) > 1:
         session["attention-branch"] = branch
         st.radio(
-            "Kind",
+            "Map",
             branches,
             format_func=lambda b: BRANCHES.get(b, (b.capitalize(),))[0],
             key="attention-branch",
@@ -172,6 +141,33 @@ with side:
             help="; ".join(f"{BRANCHES[b][0]}: {ABOUT_BRANCHES[b]}" for b in branches if b in BRANCHES) + ".",
             horizontal=True,
         )
+    with st.container(horizontal=True, gap="small"):
+        if len(scales) > 1 or branch == "patch":
+            session["attention-scale"] = scale
+            st.selectbox(
+                "Scale",
+                scales,
+                format_func=lambda s: scale_name(view, branch, s),
+                key="attention-scale",
+                on_change=pick,
+                args=("scale",),
+                help="Fine to coarse. "
+                + (
+                    "What reaches the forecast through that scale alone."
+                    if branch == ADDS
+                    else "Of the queries; a scale that is not in the list has no attention of this kind."
+                ),
+            )
+        if branch == ADDS and len(sources) > 2:
+            session["attention-source"] = source
+            st.selectbox(
+                "From",
+                sources,
+                format_func=lambda s: "all variates" if s == ALL else s,
+                key="attention-source",
+                on_change=lambda: state.put(source=session["attention-source"]),
+                help="Whose values add to the forecast.",
+            )
     if len(layers) > 1 or len(heads) > 1:
         with st.container(horizontal=True, gap="small"):
             if len(layers) > 1:
@@ -188,120 +184,185 @@ with side:
                 session["attention-head"] = head
                 st.selectbox(
                     "Head",
-                    [MEAN, *[m.head for m in heads]],
+                    [MEAN, *heads],
                     format_func=lambda n: f"mean of {len(heads)}" if n == MEAN else f"{int(n) + 1}",
                     key="attention-head",
                     on_change=pick,
                     args=("head",),
                 )
-    drawn = [s.method for s in strips]
-    if strips and over_time:
-        drawn = st.multiselect(
-            "Saliency strips",
-            drawn,
-            default=drawn,
-            format_func=str.capitalize,
-            key=f"attention-strips-{view.row.spec.get('model')}",
-            help=" ".join(f"**{s.method.capitalize()}**: {s.sentence}" for s in strips),
+
+
+def ask() -> tuple[Asked, list[str]]:
+    """The methods whose strips are drawn, and the question they answer."""
+    from core.explain.methods.contract import BASELINES
+    from core.explain.methods.registry import methods_for
+
+    readings = {one.method: one for one in evidence.intrinsic(Asked(view))}
+    known = methods_for(run.model) if complete else {}
+    titles = {name: one.title for name, one in readings.items()} | {name: one.title for name, one in known.items()}
+    proposed = [*readings, *(name for name in evidence.default_methods(view) if name in known)]
+    chosen = st.multiselect(
+        "Methods",
+        list(titles),
+        default=proposed,
+        format_func=titles.__getitem__,
+        key=f"attention-methods-{view.row.spec.get('model')}-{complete}",
+        help="One strip each, on the same steps. "
+        + " ".join(f"**{one.title}**: {one.summary}" for one in known.values() if one.name in proposed),
+    )
+    with st.popover("How it is asked", type="tertiary", icon=":material/tune:"):
+        together = st.toggle(
+            "All steps ahead together",
+            key="attention-together",
+            help="The sum of the absolute changes over the horizon, in place of one step ahead.",
         )
-
-forecast = trace.forecast[0, :, view.column]
-lookback = view.window.lookback[:, view.column]
-times = view.stamps
-strongest = cells.loc[cells["weight"].idxmax()]
-branch_name = BRANCHES.get(branch, (branch, branch.capitalize()))[1]
-where = [f"layer {layer + 1}"] if len(layers) > 1 else []
-where += [f"head {int(head) + 1}" if head != MEAN else f"mean of {len(heads)} heads"] if len(heads) > 1 else []
-full_name = ", ".join([branch_name if scale is None else f"{branch_name} of scale {scale}", *where])
-takeaway = f"{full_name}, strongest: {strongest['text']}."
-if over_time:
-    tables = {
-        "series": charts.lines(lookback, view.truth, forecast, times),
-        "points": charts.positions(lookback, view.truth, forecast, times),
-        "strips": charts.strips([s for s in strips if s.method in drawn]),
-        "cells": cells,
-        "truth": charts.truth_spans(view.known, view.lookback, view.step),
-        "asked": pd.DataFrame({"at": [view.lookback + view.step + 0.5], "value": [forecast[view.step]]}),
-    }
-    picture = charts.attention_picture(
-        tables,
-        lookback=view.lookback,
-        horizon=view.horizon,
-        variate=view.variate,
-        unit="in its own units",
-        branch=branch_name,
-        resolution=resolution,
-        colors=shown,
-        takeaway=takeaway,
-        marked=marked,
-        cell=marked_cell,
-    )
-else:
-    turned = chosen.query.kind == "feature"
-    picture = map_picture(
-        cells,
-        branch=branch_name,
-        turned=turned,
-        column_title="features of the model" if turned else f"{chosen.key.kind}s that answer",
-        colors=shown,
-        takeaway=takeaway,
-        cell=marked_cell,
-    )
+        baseline = st.selectbox(
+            "A value taken away becomes",
+            list(BASELINES),
+            format_func=BASELINES.__getitem__,
+            key="attention-baseline",
+        )
+        statistics = st.radio(
+            "A changed window's mean and deviation",
+            list(STATISTICS),
+            format_func=STATISTICS.__getitem__,
+            key="attention-statistics",
+            help="A model that normalises its window would otherwise move with its level whatever step is taken away.",
+        )
+    return Asked(view, together, baseline, statistics), chosen
 
 
-def share_of(first: int, last: int) -> tuple[float, float, dict[str, float]]:
-    """Of the steps [first, last): the map's weight (mean over rows), an even share, and each saliency's share."""
-    weights = np.asarray(chosen.weights[0], float).mean(axis=0)
-    spans = np.asarray(chosen.key.spans)
-    overlap = np.clip(np.minimum(spans[:, 1], last) - np.maximum(spans[:, 0], first), 0, None) / np.ptp(spans, axis=1)
-    maps_share = {s.method: float(s.values[first:last].sum() / max(s.values.sum(), 1e-12)) for s in strips}
-    return float((weights * overlap).sum() / weights.sum()), (last - first) / view.lookback, maps_share
+with side:
+    asked, methods = ask()
+choice = Choice(branch, scale, layer, head, source)
+drawn = map_of(view, choice, asked)
+readings = {one.method: one for one in evidence.intrinsic(asked)}
+problem = ""
+strips = []
+with main, st.spinner("Asking the methods", show_time=True):
+    for name in methods:
+        try:
+            strips.append(readings[name] if name in readings else evidence.step_map(asked, name))
+        except UserError as error:
+            problem = str(error)
+
+cells = drawn.cells
+span_, cell = session.get("attention-span"), session.get("attention-cell")
+marked, marked_cell = session.get("attention-marked") or (None, None)
+if cell is not None and not ((cells["q"] == cell[0]) & (cells["k"] == cell[1])).any():
+    cell = marked_cell = session["attention-cell"] = None
+if span_ is not None and span_[1] > view.lookback:
+    span_ = marked = session["attention-span"] = None
+taken = bool(session.get("attention-take")) and span_ is not None and complete
+chart_key = (
+    f"attention-{view.row.id}-{branch}-{scale}-{layer}-{head}-{source}-{taken}-{session.get('attention-turn', 0)}"
+)
+if chart_key not in session:  # first drawn here: it starts with what is marked
+    session["attention-marked"] = marked, marked_cell = span_, cell
+changed = evidence.without(asked, *span_) if taken and span_ else None
+picture = picture_of(
+    view,
+    drawn,
+    strips if drawn.over_time else [],
+    changed,
+    **({"marked": marked} if drawn.over_time else {}),
+    cell=marked_cell,
+)
+
+
+# -- what is said of it ------------------------------------------------------------------------------------------------
+
+
+def share_of(first: int, last: int) -> str:
+    """What the steps [first, last) hold of the map and of every strip, in words."""
+    held = [
+        f"{s.values[first:last].sum() / max(s.values.sum(), 1e-12):.1%} of {s.title[0].lower() + s.title[1:]}"
+        for s in strips
+    ]
+    even = f"an even share would be {(last - first) / view.lookback:.1%}"
+    if drawn.weights is not None:
+        weights = np.asarray(drawn.weights.weights[0], float).mean(axis=0)
+        spans = np.asarray(drawn.weights.key.spans)
+        overlap = np.clip(np.minimum(spans[:, 1], last) - np.maximum(spans[:, 0], first), 0, None)
+        part = (weights * overlap / np.ptp(spans, axis=1)).sum() / weights.sum()
+        held.insert(0, f"{part:.1%} of this map's weight")
+    return f"{span(first, last).capitalize()} hold {', '.join(held)}; {even}." if held else ""
 
 
 def told() -> str:
-    """What is marked, in words."""
+    """What is marked, in words; without a mark what the map says by itself."""
     parts = []
     if cell is not None:
         parts.append(next(r["text"] for r in cells.to_dict("records") if (r["q"], r["k"]) == cell) + ".")
-    if span_ is not None and over_time:
-        weight, even, share = share_of(*span_)
-        which = "".join(f" and {value:.1%} of the {method} saliency" for method, value in share.items())
+    if span_ is not None and drawn.over_time:
+        parts.append(share_of(*span_))
+    if changed is not None and span_ is not None:
+        before, after = (float(y[view.step]) for y in (view.trace().forecast[0, :, view.column], changed))
         parts.append(
-            f"{span(*span_).capitalize()} hold {weight:.1%} of this map's weight{which}; "
-            f"an even share would be {even:.1%}."
+            f"Without {span(*span_)} the forecast {view.step + 1} steps ahead is {signed(after)}, not "
+            f"{signed(before)}: {signed(after - before)}."
         )
-    hint = "Brush steps on the series, or click a cell, to mark where it looks." if over_time else "Click a cell."
-    text = str(strongest["text"])
-    if chosen.query.kind != "variate":  # a variate's name stays as it was uploaded
+    hint = "Brush steps on the series, or click a cell, to mark where it looks." if drawn.over_time else "Click a cell."
+    text = str(drawn.strongest["text"])
+    if drawn.weights is None or drawn.weights.query.kind != "variate":  # a variate's name stays as it was uploaded
         text = text[0].lower() + text[1:]
     return " ".join(parts) or f"Strongest: {text}. {hint}"
 
 
+def adds_up_in_words() -> str:
+    """The identity, with this window's numbers at the step in question."""
+    from core.explain.methods.contract import BASELINES
+
+    whole = evidence.adds_up(asked)
+    at = int(np.searchsorted(whole.steps_H, view.step))
+    sum_, rest = float(whole.values_HLC[at].sum()), float(whole.rest_H[at])
+    text = (
+        f"{view.step + 1} steps ahead, contributions of {signed(sum_)} and a rest of {signed(rest)} (the forecast of "
+        f"{BASELINES[asked.baseline]}) are the forecast, {signed(float(whole.forecast_H[at]))}. "
+    )
+    if about.attention and view.trace().maps:
+        text += f"{evidence.carried(asked):.0%} of their size passes through attention. "
+    return text + "A reading of the model at this window, not a cause."
+
+
 with main:
-    if "published" in about.saliency and view.horizon < 12:
+    if branch == "patch" and view.horizon < 12:
         widgets.note(
             f"The horizon is {view.horizon} step{'s' if view.horizon > 1 else ''}: the keys are stretched from so few "
             "numbers that all of them are nearly one number, and the attention is nearly even by construction."
         )
-    if not strips:
+    if branch != ADDS and not readings:
         reason = about.reason or "This attention does not lead to steps of the window."
         st.markdown(f"**No saliency of the window follows from this attention.** {widgets.plain(reason)}")
-    modes = ["span", "cell"] if over_time else ["cell"]
+    if branch == ADDS and not maps_of(view):
+        reason = about.reason or "This configuration has one scale only, and the finest scale has no attention."
+        widgets.note(f"There is no attention to draw. {widgets.plain(reason)}")
+    if not complete:
+        widgets.note("This window has missing steps, which cannot be changed one by one: only the attention is drawn.")
+    modes = ["span", "cell"] if drawn.over_time else ["cell"]
+    beside = st.container()
     inspect.show(picture, key=chart_key, on_select=selected, selection_mode=modes)
+    if problem:
+        widgets.problem(problem)
     with st.container(border=True, gap="small", key="attention-told"):
         st.text(told())
+        if branch == ADDS:
+            widgets.note(adds_up_in_words())
         for s in strips:
-            if s.method in drawn:
+            if s.name in readings and branch != ADDS:
+                reading = readings[s.name]
                 widgets.note(
-                    f"**{s.method.capitalize()}**, resolves {s.resolution} step{'s' * (s.resolution != 1)}, speaks for "
-                    f"{s.speaks_for:.0%} of the forecast's change. {widgets.plain(s.sentence)}"
+                    f"**{widgets.plain(s.title)}**, resolves {s.resolution} step{'s' * (s.resolution != 1)}. "
+                    f"{widgets.plain(reading.summary)}"
                 )
-    if not over_time or not strips:
-        inspect.elsewhere(scales=bool(trace.scales))
+    if not drawn.over_time:
+        inspect.elsewhere(scales=bool(view.trace().scales))
 
+
+# -- marks, another view beside, files ---------------------------------------------------------------------------------
 
 with side:
-    if over_time:
+    if drawn.over_time:
         if span_ is not None:
             session["span-from"], session["span-to"] = span_[0], span_[1] - 1
         else:
@@ -311,6 +372,13 @@ with side:
         left, right = st.columns(2, gap="small")
         left.number_input("Mark from step", key="span-from", placeholder="none", **limits)
         right.number_input("to step", key="span-to", placeholder="none", **limits)
+        if complete:
+            st.toggle(
+                "Take the marked steps away",
+                key="attention-take",
+                disabled=span_ is None,
+                help="They become the baseline in every variate, and the forecast is drawn anew beside the old one.",
+            )
     if len(cells) <= 400:
         for place, label, key, index, column in zip(
             st.columns(2, gap="small"),
@@ -335,31 +403,81 @@ with side:
 
 
 def numbers() -> pd.DataFrame:
-    """Everything drawn, long: the map's cells, then each saliency by step. Spans include their last entry."""
-    ends = ["asks from", "asks to", "step from", "step to"] if over_time else []
+    """Everything drawn, long: the map's cells, then each strip by step. Spans include their last entry."""
+    ends = ["asks from", "asks to", "step from", "step to"] if drawn.over_time else []
     kept = ["asks", "answers", *ends, "weight"]
-    parts = [pd.DataFrame({"what": full_name} | {name: cells[name] for name in kept} | {"even share": cells["even"]})]
+    parts = [
+        pd.DataFrame({"what": drawn.full_name} | {name: cells[name] for name in kept} | {"even share": cells["even"]})
+    ]
     step = np.arange(view.lookback)
     for s in strips:
         even = float(s.values.sum()) / view.lookback
-        row = {"what": f"{s.method} saliency", "step from": step, "step to": step, "weight": s.values}
+        row = {"what": s.title, "step from": step, "step to": step, "weight": s.values}
         parts.append(pd.DataFrame(row).assign(**{"even share": even}))
     return pd.concat(parts, ignore_index=True)
 
 
 with side:
-    method = f"{full_name}" + (f", with {', '.join(drawn)} saliency" if drawn and over_time else "")
-    export.buttons(
-        "scalescope-attention",
-        picture,
-        numbers(),
-        view.provenance(f"{method}, forecast step {view.step + 1}" if over_time else method),
-    )
+    others = {id: inspect.run_name(row) for id, row in inspect.comparable(view).items()}
+    with st.popover("Compare with", icon=":material/compare:", width="stretch"):
+        kind = st.radio("Beside this", ["nothing", "another window", "another run"], key="beside-kind")
+        other_window = (
+            st.number_input("Window", 1, max(view.count, 1), key="beside-window") if "window" in kind else None
+        )
+        other_run = None
+        if kind == "another run":
+            if others:
+                other_run = st.selectbox("Run", list(others), format_func=others.__getitem__, key="beside-run")
+            else:
+                widgets.note("There is no other run of this dataset and variate.")
+    method = drawn.full_name + (f", with {', '.join(s.title for s in strips)}" if strips and drawn.over_time else "")
+    lines = view.provenance(f"{method}, {asked.provenance()}" if drawn.over_time else method)
+    export.buttons("scalescope-attention", picture, numbers(), lines)
     with st.popover("What this map may not claim", type="tertiary"):
-        resolves = f" This map resolves {resolution} steps." if resolution > 1 else ""
+        resolves = f" This map resolves {drawn.resolution} steps." if drawn.resolution > 1 else ""
         st.markdown(
-            f"Attention weights are one factor of the forecast, not its cause.{resolves} "
+            (
+                "Contributions are a reading of the model at one window, its attention, gates and slopes held: not "
+                "what would happen without a step, and not a cause. "
+                if branch == ADDS
+                else f"Attention weights are one factor of the forecast, not its cause.{resolves} "
+            )
             + widgets.plain(run.model.limits)
         )
+
+
+def show_beside(other: View) -> None:
+    """The same map of another view, small, with where it parts from this one."""
+    wanted = choice
+    if wanted.branch != ADDS and not [
+        m for m in maps_of(other) if m.branch == wanted.branch and m.scale == wanted.scale and m.layer == wanted.layer
+    ]:
+        wanted = Choice(ADDS, ALL)
+    theirs = replace(asked, view=other)
+    st.caption(other.provenance()[1])
+    try:
+        kept = {one.method: one for one in evidence.intrinsic(theirs)}
+        rows = [
+            kept[s.name] if s.name in kept else evidence.step_map(theirs, s.name)
+            for s in strips
+            if s.signed_BLC is not None or s.name in kept
+        ]
+        what = map_of(other, wanted, theirs)
+        inspect.show(picture_of(other, what, rows if what.over_time else []), key=f"beside-{other.row.id}")
+    except UserError as error:
+        widgets.problem(error)
+
+
+with beside:
+    if other_window is not None:
+        show_beside(replace(view, window=run.window(view.series, int(other_window) - 1)))
+    elif other_run is not None:
+        try:
+            show_beside(inspect.beside(view, other_run))
+        except UserError as error:
+            widgets.problem(error)
+if strips and complete:
+    with st.spinner("Taking steps away", show_time=True):
+        believe.show(asked, strips)
 with st.expander("Numbers", icon=":material/table:"):
     st.dataframe(numbers(), hide_index=True, height=320, key="attention-numbers")

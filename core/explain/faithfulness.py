@@ -179,11 +179,15 @@ def _top(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def sentence(title: str, agreed: float, times: float, reference: str = "occlusion") -> str:
-    """What a map on screen carries, for example "On this window the attention ranks the steps almost as occlusion does
+    """What a map on screen carries; without a reference it is compared with none.
+
+    For example: "On this window the attention ranks the steps almost as occlusion does
     (rank correlation 0.81); deleting its top 10 % changes the forecast 3.2 times as much as deleting 10 % at random."
     """
-    if not np.isfinite(agreed):
-        ranks = f"On this window {title} is the same at every step"
+    if not reference:
+        ranks = f"On this window {title} stands alone"
+    elif not np.isfinite(agreed):
+        ranks = f"On this window {title} cannot be ranked beside {reference}: one of them is the same at every step"
     else:
         grades = (
             (0.8, "almost as"),

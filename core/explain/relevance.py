@@ -146,12 +146,12 @@ def sentence(found: dict[str, Any], names: list[str]) -> str:
         change = f"by {uniform:+.2%}" if abs(uniform) >= 0.00005 else "by less than 0.01%"
         return (
             f"This model does not use its attention on this dataset: made uniform, the error changes {change}. "
-            "The map below shows weights that do not matter."
+            "Its attention maps show weights that do not matter."
         )
     if uniform < 0:
         return (
             f"The attention of this model hurts on this dataset: made uniform, the error falls by {-uniform:.1%}. "
-            "Do not read the map below as a reason."
+            "Do not read its attention maps as a reason."
         )
     rises = f"This model uses its attention: made uniform, the error rises by {uniform:.1%}"
     if attended is not None:

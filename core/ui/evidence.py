@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ROWS = 48  # steps ahead that contributions are computed for; a map of more could not be told apart
 CHEAP = 1000  # values of a window up to which occlusion, one forecast for each, is drawn unasked
-JUDGES = ("occlusion", "occlusion_patch", "gradient")  # what a map is compared with in its sentence
 
 
 @dataclass(frozen=True)

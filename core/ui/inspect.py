@@ -171,6 +171,29 @@ def context(step_ahead: bool = False) -> View:
     return View(dataset, chosen, run, series, count, window, variate, column, step)
 
 
+def comparable(view: View) -> dict[str, RunRow]:
+    """Other runs of this dataset with a model that forecasts this variate."""
+    return {
+        row.id: row
+        for row in resources.store().runs(view.dataset.id)
+        if row.id != view.row.id and _has_model(row.id) and view.variate in row.spec.get("targets", ())
+    }
+
+
+def beside(view: View, id: str) -> View:
+    """The same variate and forecast in another run: the window whose forecast begins at the same step, else the
+    nearest. Raises UserError for a run that cannot be opened."""
+    row = comparable(view)[id]
+    run = resources.loaded_run(id)
+    count = run.count(view.series)
+    first = view.window.start + view.lookback
+    index = int(np.clip(first - run.first(view.series) - run.spec.lookback, 0, max(count - 1, 0)))
+    window = run.window(view.series, count if view.future else index)
+    step = min(view.step, run.spec.horizon - 1)
+    column = run.spec.columns.index(view.variate)
+    return View(view.dataset, row, run, view.series, count, window, view.variate, column, step)
+
+
 def show(picture: Picture, key: str, **options: Any) -> Any:
     """Draw a picture at the full width of its place. ``options`` as in ``st.vega_lite_chart`` (on_select, ...)."""
     alone = {} if "vconcat" in picture.spec else {"autosize": {"type": "fit-x", "contains": "padding"}}

@@ -51,7 +51,7 @@ COLORS = {
         warning="#A3440A",
         scales=("#083A47", "#0B6E83", "#4BA3B8", "#97CBD6"),
         variates=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7F00", "#1C1F22"),
-        signed=("#1F6FB2", "#F1F2EE", "#D9691A"),
+        signed=("#1F6FB2", "#F1F2EE", "#BF5410"),
     ),
     "dark": Colors(
         ground="#14181B",

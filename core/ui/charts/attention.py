@@ -33,7 +33,7 @@ class Strip(Protocol):
     """What a strip needs of a saliency map: values per look-back step, not negative."""
 
     @property
-    def method(self) -> str: ...
+    def title(self) -> str: ...
 
     @property
     def values(self) -> np.ndarray: ...
@@ -104,7 +104,7 @@ def strips(maps: Sequence[Strip]) -> pd.DataFrame:
         tables.append(
             pd.DataFrame(
                 {
-                    "method": found.method.capitalize(),
+                    "method": found.title.removesuffix(" attention"),
                     "at": (first + last) / 2,
                     "from": first,
                     "to": last,
@@ -358,7 +358,7 @@ class _Rows(Stage):
         top, tall = (30, 20) if first else (0, 20)
         legend = None
         if first:
-            legend = color_legend("times an even share", 0, [0, 1, *([peak] if peak != 1 else [])])
+            legend = color_legend("times an even share", 0, [0, *([1] if 1 < peak <= 5 else []), peak])
         color = quantity("share", scale={"scheme": SEQUENTIAL, "domain": [0, peak], "clamp": True}, legend=legend)
         ours = [{"filter": {"field": "method", "equal": method}}]
         place = {"y": {"value": top}, "y2": {"value": top + tall}}

@@ -115,14 +115,14 @@ def contribution_cells(values_SL: np.ndarray, steps_S: np.ndarray, horizon: int)
         }
     )
     table["text"] = [
-        f"{span(*k[j]).capitalize()} add{'s' * (k[j][1] - k[j][0] == 1)} {signed(value)} to {ahead[i]}"
+        f"{span(*k[j]).capitalize()} add{'s' if k[j][1] - k[j][0] == 1 else ''} {signed(value)} to {ahead[i]}"
         for i, j, value in zip(rows, columns, table["weight"], strict=True)
     ]
     return table
 
 
 def _ahead(first: int, last: int) -> str:
-    one = f"the forecast {first + 1} step{'s' * (first > 0)} ahead"
+    one = f"the forecast {first + 1} step{'s' if first else ''} ahead"
     return one if last - first <= 1 else f"the forecast {first + 1} to {last} steps ahead"
 
 

@@ -52,7 +52,7 @@ def _tiles(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, A
     dark, pale = ("#14181B", "#FBFBF9")
     far = f"abs(datum.value) > {0.6 * figure.high}"
     ink = (
-        {"condition": {"test": far, "value": "#FFFFFF"}, "value": colors.text}
+        {"condition": {"test": far, "value": colors.ground}, "value": colors.text}
         if signed
         else {"condition": {"test": f"datum.value > {middle}", "value": dark}, "value": pale}
     )
