@@ -21,7 +21,8 @@ from core.explain import faithfulness
 from core.explain.faithfulness import Agreement, Curves
 from core.explain.methods.contract import Method, Probe, Question
 from core.explain.methods.registry import methods, methods_for
-from core.explain.saliency import readings
+from core.explain.relevance import TRACED_AT_ONCE
+from core.explain.saliency import SaliencyMap, readings
 from core.explain.scores import Interval, at_patches, ceiling, controls, scores, summary
 from core.explain.truth import check_truth, true_weights
 
@@ -108,19 +109,26 @@ def _attribute(probe: Probe, names: Sequence[str]) -> list[Attribution]:
 
 
 def intrinsic(run: LoadedRun, x_BLC: Tensor, variate: int) -> list[StepMap]:
-    """The readings of the model's own attention that lead to steps; empty where it has none."""
+    """The readings of the model's own attention that lead to steps, for as many windows at once as memory bears; empty
+    where it has none."""
     begun = time.perf_counter()
     kinds = run.model.capabilities.saliency
     if not kinds:
         return []
-    found = readings(run.model.trace(x_BLC), kinds, run.spec.lookback, variate)
-    took = (time.perf_counter() - begun) / max(len(found), 1)
-    return [
-        StepMap(
-            one.method, one.title, "this model's attention", one.sentence, one.values_batch, one.resolution, None, took
-        )
-        for one in found
+    bytes_a_window = max(sum(one.weights.nbytes for one in run.model.trace(x_BLC[:1]).maps), 1)
+    parts = [
+        readings(run.model.trace(x), kinds, run.spec.lookback, variate)
+        for x in x_BLC.split(max(TRACED_AT_ONCE // bytes_a_window, 1))
     ]
+    took = (time.perf_counter() - begun) / max(len(parts[0]), 1)
+    return [read(own, took) for own in zip(*parts, strict=True)]
+
+
+def read(parts: Sequence[SaliencyMap], seconds: float = 0.0) -> StepMap:
+    """A reading of several batches as one map."""
+    first, values_BL = parts[0], np.abs(np.concatenate([one.values_batch for one in parts]))
+    about = (first.method, first.title, "this model's attention", first.sentence)
+    return StepMap(*about, values_BL, first.resolution, None, seconds)
 
 
 def step_maps(

@@ -24,10 +24,8 @@ from torch import Tensor, nn
 from core.data.series import Series
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
-from core.explain.attribution import BATCH, attribute, others_of, spaced
-from core.explain.methods.contract import Question
-from core.explain.relevance import TRACED_AT_ONCE
-from core.explain.saliency import SaliencyMap, readings
+from core.explain.attribution import BATCH, PATCH, StepMap, intrinsic, others_of, spaced, step_maps_of
+from core.explain.methods.contract import Probe, Question
 from core.explain.scores import Interval, summary
 from core.models.contract import Forecaster
 from core.models.registry import configure
@@ -37,10 +35,7 @@ from core.training.spec import Spec
 WINDOWS = 32
 DRAWS = 3  # of fresh weights
 FLAT = 1e-5  # a map whose values differ by less than this share of the largest is flat: rounding ranks nothing
-MUCH, LITTLE = (
-    0.5,
-    0.2,
-)  # rank correlations from which, and up to which, a map is called the architecture's or not (ours)
+MUCH, LITTLE = 0.5, 0.2  # rank correlations from which a map is called the architecture's, and up to which not (ours)
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ def sanity(
     fresh = [] if can.fitted else [fresh_model(run, draw) for draw in range(draws)]
     without = [cast(Forecaster, Answers(run.model, "uniform"))] if can.attention else []
     others_of_kind = {"fresh": fresh, "uniform": without, "seeds": [other.model for other in others]}
-    own: dict[str, list[Map]] = {}
+    own: dict[str, list[StepMap]] = {}
     found: dict[tuple[str, str, int], list[np.ndarray]] = {}
     for x in x_BLC.split(BATCH):
         trained = maps_of(run, x, question, names, chance, 0)
@@ -150,9 +145,9 @@ def sanity(
         Row(
             name,
             parts[0].title,
-            parts[0].reading,
+            parts[0].signed_BLC is None,
             kept(name, "fresh", "no random weights: fitted"),
-            kept(name, "uniform", "is the attention itself" if parts[0].reading else "no attention"),
+            kept(name, "uniform", "is the attention itself" if parts[0].signed_BLC is None else "no attention"),
             kept(name, "seeds", "no other seed"),
         )
         for name, parts in own.items()
@@ -204,41 +199,16 @@ def whole_windows(run: LoadedRun, series: Series, count: int) -> Tensor:
     return x_BLC
 
 
-@dataclass(frozen=True)
-class Map:
-    """|map| per step, B x L. ``reading``: of the model's own attention."""
-
-    title: str
-    reading: bool
-    values_BL: np.ndarray
-
-
 def maps_of(
     run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str], others: Tensor, draw: int
-) -> dict[str, Map]:
+) -> dict[str, StepMap]:
     """The readings of the attention and the maps of these methods by name. The control draws anew for every ``draw``;
     baselines and SmoothGrad's noise stay what they are."""
-    found = {} if isinstance(run.model, Answers) else readings_of(run, x_BLC, question.variate)
+    found = [] if isinstance(run.model, Answers) else intrinsic(run, x_BLC, question.variate)
     again = replace(question, seed=question.seed + draw)
     for asked, some in ((question, [n for n in names if n != "random"]), (again, [n for n in names if n == "random"])):
-        for one in attribute(run, x_BLC, asked, some, others):
-            found[one.method.name] = Map(one.method.title, False, one.per_step_BL)
-    return found
-
-
-def readings_of(run: LoadedRun, x_BLC: Tensor, variate: int) -> dict[str, Map]:
-    """What the model's own attention says of these windows; as many are traced at once as memory bears."""
-    if not (kinds := run.model.capabilities.saliency):
-        return {}
-    bytes_a_window = max(sum(one.weights.nbytes for one in run.model.trace(x_BLC[:1]).maps), 1)
-    parts: dict[str, list[SaliencyMap]] = {}
-    for x in x_BLC.split(max(TRACED_AT_ONCE // bytes_a_window, 1)):
-        for one in readings(run.model.trace(x), kinds, run.spec.lookback, variate):
-            parts.setdefault(one.method, []).append(one)
-    return {
-        name: Map(own[0].title, True, np.abs(np.concatenate([one.values_batch for one in own])))
-        for name, own in parts.items()
-    }
+        found += step_maps_of(Probe(run.model, x_BLC, asked, others, PATCH), some) if some else []
+    return {one.name: one for one in found}
 
 
 def rank_correlation(one_BL: np.ndarray, other_BL: np.ndarray) -> np.ndarray:

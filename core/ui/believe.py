@@ -67,6 +67,7 @@ def show(asked: Asked, strips: Sequence[Any]) -> None:
             st.markdown(f"**{title}**", help=help)
             inspect.show(panel, key=f"curves-{title}")
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="believed", column_config=COLUMNS)
+    _sanity(asked, strips)
     origin = asked.view.provenance(asked.provenance())
     with st.container(horizontal=True, gap="large"):
         for name, picture, table in (
@@ -76,6 +77,36 @@ def show(asked: Asked, strips: Sequence[Any]) -> None:
         ):
             with st.popover(f"Export {name}", type="tertiary", icon=":material/download:"):
                 export.buttons(f"scalescope-{name}", picture, table, origin)
+
+
+def _sanity(asked: Asked, strips: Sequence[Any]) -> None:
+    """One button, one table, one sentence; seconds of work, so only when asked for."""
+    names = [s.name for s in strips if s.signed_BLC is not None]
+    wanted = (asked.view.row.id, asked.view.column, asked.step, asked.baseline, asked.statistics, *names)
+    if st.button(
+        "Check sanity",
+        icon=":material/rule:",
+        key="sanity",
+        help="Does a map change when the model knows nothing (fresh weights), when its attention is uniform, or with "
+        "another seed? Over 32 test windows; takes seconds.",
+    ):
+        st.session_state["sanity-asked"] = wanted
+    if st.session_state.get("sanity-asked") != wanted:
+        return
+    with st.spinner("Asking models with fresh weights", show_time=True):
+        found = evidence.sanity(asked, names)
+    st.markdown(f"**{widgets.plain(found.sentence)}**")
+    st.table(found.table(), hide_index=True, border="horizontal")
+    changes = [
+        f"{name} attention changes the error by {value:+.1%}"
+        for name, value in (("uniform", found.uniform), ("permuted", found.permuted))
+        if value is not None
+    ]
+    seeds = f"{found.others} run{'s' * (found.others != 1)} of other seeds"
+    about = (
+        f"Rank correlation with this model's own map, mean and 95 % interval; {found.draws} draws of weights, {seeds}."
+    )
+    widgets.note(f"{about} {'; '.join(changes).capitalize()}{'.' * bool(changes)}")
 
 
 def _said(asked: Asked, s: Any, strips: Sequence[Any]) -> tuple[str, dict[str, Any]]:

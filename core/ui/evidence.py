@@ -4,13 +4,14 @@ believe each. Every answer is computed once and shared by all pages and tabs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import streamlit as st
 
-from core.ui import inspect
+from core.ui import inspect, resources
 from core.ui.inspect import View
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from core.explain.faithfulness import Curves
     from core.explain.methods.adds_up import Contributions
     from core.explain.methods.contract import Baseline, Probe, Statistics
+    from core.explain.sanity import Sanity
 
 ROWS = 48  # steps ahead that contributions are computed for; a map of more could not be told apart
+MOST_SEEDS = 4  # runs of other seeds that maps are compared with
 CHEAP = 1000  # values of a window up to which occlusion, one forecast for each, is drawn unasked
 
 
@@ -73,15 +76,12 @@ def step_map(asked: Asked, name: str) -> StepMap:
 
 def intrinsic(asked: Asked) -> list[StepMap]:
     """The readings of the model's own attention, from the trace that the page has anyway."""
-    from core.explain.attribution import StepMap
+    from core.explain.attribution import read
     from core.explain.saliency import readings
 
     view = asked.view
     found = readings(view.trace(), view.run.model.capabilities.saliency, view.lookback, view.column)
-    return [
-        StepMap(one.method, one.title, "this model's attention", one.sentence, one.values_batch, one.resolution)
-        for one in found
-    ]
+    return [read([one]) for one in found]
 
 
 def curves(asked: Asked, found: StepMap | Literal["random"]) -> Curves:
@@ -105,6 +105,20 @@ def without(asked: Asked, first: int, last: int) -> np.ndarray:
     return _without(asked.key, first, last, asked)
 
 
+def sanity(asked: Asked, names: Sequence[str]) -> Sanity:
+    """The maps beside fresh weights, uniform attention and the stored runs of other seeds, over test windows."""
+    view = asked.view
+    from core.explain.sanity import only_seed_differs
+    from core.training.spec import Spec
+
+    others = [
+        id
+        for id, row in inspect.comparable(view).items()
+        if only_seed_differs(view.run.spec, Spec.model_validate(row.spec))
+    ]
+    return _sanity(asked.key, tuple(names), tuple(others[:MOST_SEEDS]), asked)
+
+
 def steps_of(view: View) -> list[int]:
     every = -(-view.horizon // ROWS)
     return sorted({*range(0, view.horizon, every), view.step})
@@ -113,6 +127,16 @@ def steps_of(view: View) -> list[int]:
 def own_units(view: View) -> tuple[float, float]:
     """Mean and deviation of the variate, which the model's numbers are made of."""
     return float(view.run.scaler.mean[view.column]), float(view.run.scaler.std[view.column])
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sanity(key: tuple[Any, ...], names: tuple[str, ...], others: tuple[str, ...], _asked: Asked) -> Sanity:
+    from core.explain.methods.contract import Question
+    from core.explain.sanity import sanity
+
+    view = _asked.view
+    question = Question(view.column, _asked.step, _asked.baseline, _asked.statistics)
+    return sanity(view.run, view.series, question, names, others=[resources.loaded_run(id) for id in others])
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)

@@ -136,9 +136,7 @@ def context(step_ahead: bool = False) -> View:
     else:
         chosen = runs.get(wanted)
     if chosen is not None and (state.get("run"), state.get("dataset")) != (chosen.id, chosen.dataset):
-        kept = {
-            name: state.get(name) for name in ("window", "variate", "scale", "step") if state.get("run") == chosen.id
-        }
+        kept = {name: state.get(name) for name in state.BELONGS["run"]} if state.get("run") == chosen.id else {}
         state.put(dataset=chosen.dataset, run=chosen.id, **kept)
     bar = st.container(border=True, horizontal=True, vertical_alignment="bottom", gap="xsmall", key="context")
     with bar:

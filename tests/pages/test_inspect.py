@@ -2,6 +2,7 @@
 and that a link opens the same view."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -214,15 +215,78 @@ def test_scales_sum_to_the_forecast_and_can_be_moved_and_reset(place: Path, trai
 
 
 def test_attention_says_first_whether_it_matters(place: Path, trained: tuple) -> None:
-    at = page("attention", run=trained[2], window=3)
+    at = page("attention", run=trained[2], window=3, branch="patch")
     assert "attention" in words(at).split("Mark")[0]
     assert "made uniform" in words(at)
-    assert "speaks for" in words(at)
+    assert "together" in words(at)
     assert "The horizon is 8 steps" in words(at)  # few keys: near even by construction
 
 
-def test_attention_fields_do_what_the_mouse_does(place: Path, trained: tuple) -> None:
+def test_the_first_map_adds_up_to_the_forecast(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3, step=2)
+    said = re.search(
+        r"2 steps ahead, contributions of (\S+) and a rest of (\S+) \(.*\) are the forecast, (\S+)\. ", words(at)
+    )
+    assert said, words(at)
+    added, rest, whole = (float(text.replace("−", "-").rstrip(".")) for text in said.groups())
+    assert added + rest == pytest.approx(whole, abs=0.02 * (abs(added) + abs(rest)))
+    assert "of their size passes through attention" in words(at)
+    at.selectbox(key="attention-scale").set_value(1).run()
+    at.selectbox(key="attention-source").set_value("load a").run()
+    sound(at)
+    assert at.query_params["source"] in ("load a", ["load a"])
+
+
+def test_every_map_carries_what_the_forecast_says_of_it(place: Path, trained: tuple) -> None:
     at = page("attention", run=trained[2], window=3)
+    for title in ("Published attention", "Corrected attention", "Contributions", "Occlusion"):
+        assert f"**{title}.** On this window the " in words(at)
+    assert "times as much as" in words(at) and "rank correlation" in words(at)
+    table = at.dataframe[0].value
+    assert list(table["map"]) == ["Published attention", "Corrected attention", "Contributions", "Occlusion"]
+    at.multiselect(key="attention-methods-crossscalenet-True").set_value(["gradient"]).run()
+    sound(at)
+    assert list(at.dataframe[0].value["map"]) == ["Gradient"] and "stands alone" in words(at)
+    at.toggle(key="attention-together").set_value(True).run()
+    at.selectbox(key="attention-baseline").set_value("last").run()
+    sound(at)
+
+
+def test_a_marked_span_can_be_taken_away(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3)
+    assert at.toggle(key="attention-take").disabled
+    at.number_input(key="span-from").set_value(4).run()
+    at.number_input(key="span-to").set_value(31).run()
+    at.toggle(key="attention-take").set_value(True).run()
+    sound(at)
+    assert "Without steps 4 to 31 the forecast" in at.text[0].value
+    assert "without marked" in at.get("vega_lite_chart")[0].proto.spec
+
+
+def test_sanity_is_one_button_one_table_one_sentence(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3)
+    at.button(key="sanity").click().run()
+    sound(at)
+    assert "With fresh weights the published map" in words(at)
+    assert "uniform attention changes the error by" in words(at).lower()
+    assert "0 runs of other seeds" in words(at)
+
+
+def test_another_window_stands_beside(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3)
+    before = len(at.get("vega_lite_chart"))
+    at.radio(key="beside-kind").set_value("another window").run()
+    at.number_input(key="beside-window").set_value(7).run()
+    sound(at)
+    assert len(at.get("vega_lite_chart")) == before + 1
+    assert "window 7 of" in words(at)
+    at.radio(key="beside-kind").set_value("another run").run()
+    sound(at)
+    assert "no other run" in words(at)
+
+
+def test_attention_fields_do_what_the_mouse_does(place: Path, trained: tuple) -> None:
+    at = page("attention", run=trained[2], window=3, branch="patch")
     at.number_input(key="span-from").set_value(4).run()
     at.number_input(key="span-to").set_value(11).run()
     assert "Steps 4 to 11 hold" in at.text[0].value
@@ -271,3 +335,4 @@ def test_a_model_of_one_scale_has_no_map_and_the_page_says_why(place: Path, trai
     at = page("attention", run=trained[2])
     assert not sound(at).error
     assert "There is no attention to draw" in words(at)
+    assert "contributions of" in words(at)
