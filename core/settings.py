@@ -54,6 +54,10 @@ class Settings(BaseSettings):
         return self.home / "runs"
 
     @property
+    def studies(self) -> Path:
+        return self.home / "studies"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

@@ -38,6 +38,7 @@ PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("scales", "Scales", "stacked_line_chart", "The forecast as the exact sum of what each scale adds."),
         ("attention", "Attention", "grid_on", "What the model looked at, and how far to believe the picture."),
     ),
+    "Compare": (("studies", "Studies", "science", "Questions of the papers, answered by trainings on this machine."),),
     "Learn": (("models", "Models", "account_tree", "Every architecture: its data flow, and what it may claim."),),
 }
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 import streamlit as st
 
 VIEW = ("dataset", "run", "window", "variate", "scale", "branch", "layer", "head", "step", "source", "beside")
-NAMES = (*VIEW, "model")  # an architecture, where no run has chosen it
+NAMES = (*VIEW, "model", "study")  # an architecture or a study, where no run has chosen it
 BELONGS = {"dataset": VIEW[1:], "run": VIEW[2:]}  # a new dataset or run forgets what was chosen within the old one
 _KEPT = "chosen"
 
