@@ -11,7 +11,7 @@ from core.settings import settings
 from core.studies.runner import Runner, Standing
 from core.studies.study import Study, studies
 from core.ui import boot, export, inspect, state, widgets
-from core.ui.charts.study import study_picture
+from core.ui.charts.study import facet_picture, facets, study_picture
 from core.ui.theme import colors
 
 POLL = 2.0  # seconds between two looks at one that runs
@@ -105,13 +105,14 @@ def answer(one: Study, now: Standing) -> None:
     if not now.complete:
         widgets.note(f"From {now.finished} of {now.cells} trainings:")
     st.markdown(f"**{widgets.plain(one.sentence(cells))}**")
-    picture, table = study_picture(one.figure(cells), colors()), one.table(cells)
-    inspect.show(picture, key=f"study-{one.name}")
+    figure, table, shown = one.figure(cells), one.table(cells), colors()
+    for n, part in enumerate(facets(figure)):
+        inspect.show(facet_picture(part, shown), key=f"study-{one.name}-{n}")
     with st.expander("Numbers", icon=":material/table:"):
         st.dataframe(table, hide_index=True, key=f"table-{one.name}")
     command = f"python -m core study {one.name} --out {one.name}"
     lines = [one.title, f"{command} · {cells[-1].measured} · {len(cells)} of {now.cells} trainings · Scalescope"]
-    export.buttons(f"scalescope-study-{one.name}", picture, table, lines)
+    export.buttons(f"scalescope-study-{one.name}", study_picture(figure, shown), table, lines)
     st.code(command, language="bash")
     for cell in (cell for cell in runner.grid(one.name).cells().values() if cell.error):
         widgets.problem(f"{cell.spec.series_name}, {cell.settings}: {cell.error}")

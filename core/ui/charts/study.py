@@ -1,6 +1,8 @@
 """What a study draws: tiles with their numbers, lines, or labelled points, from a ``Figure`` that knows no colours."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from core.studies.study import Figure
@@ -12,20 +14,32 @@ TILE = 26  # pixels of a tile
 
 def study_picture(figure: Figure, colors: Colors) -> Picture:
     """The picture of a study; every facet is a row of its own."""
-    draw = {"tiles": _tiles, "lines": _lines, "points": _points}[figure.kind]
-    facets = list(dict.fromkeys(figure.table["facet"]))
+    parts = list(facets(figure))
+    if len(parts) == 1:
+        return facet_picture(figure, colors)
     tables, rows = {}, []
-    for n, facet in enumerate(facets):
-        name = f"part{n}"
-        tables[name] = figure.table[figure.table["facet"] == facet].assign(
-            told=lambda part: [_told(figure, row) for row in part.to_dict("records")]
-        )
-        row = draw(figure, name, tables[name], colors)
-        if facet:
-            row["title"] = {"text": facet, "anchor": "start", "fontSize": 12, "color": colors.muted, "offset": 6}
-        rows.append(row)
+    for n, part in enumerate(parts):
+        one = facet_picture(part, colors, f"part{n}")
+        tables |= one.tables
+        rows.append({k: v for k, v in one.spec.items() if k != "padding"})
     spec: dict[str, Any] = {"vconcat": rows, "spacing": 22, "resolve": {"scale": {"color": "independent"}}}
     return Picture(spec, tables, figure.takeaway)
+
+
+def facets(figure: Figure) -> Iterator[Figure]:
+    """Its facets one by one, for a page that gives each a width of its own."""
+    for facet in dict.fromkeys(figure.table["facet"]):
+        yield replace(figure, table=figure.table[figure.table["facet"] == facet])
+
+
+def facet_picture(figure: Figure, colors: Colors, name: str = "part0") -> Picture:
+    """The picture of a figure that has one facet."""
+    draw = {"tiles": _tiles, "lines": _lines, "points": _points}[figure.kind]
+    table = figure.table.assign(told=[_told(figure, row) for row in figure.table.to_dict("records")])
+    spec, facet = draw(figure, name, table, colors), str(figure.table["facet"].iloc[0])
+    if facet:
+        spec["title"] = {"text": facet, "anchor": "start", "fontSize": 12, "color": colors.muted, "offset": 6}
+    return Picture(spec, {name: table}, figure.takeaway)
 
 
 def _told(figure: Figure, row: dict[str, Any]) -> str:
