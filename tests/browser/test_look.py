@@ -17,7 +17,8 @@ PAGES = (
     ("train", True, 3),
     ("forecast", True, 4 + 6),
     ("scales", True, 2 * 4 + 1),
-    ("attention", True, 1),
+    ("attention", True, 1 + 3),
+    ("studies", False, 0),
     ("models", False, 1),
 )
 

@@ -92,7 +92,7 @@ def walk(visitor: Visitor, file: Path, first_row: str, lookback: int, horizon: i
     visitor.charts(least=2 * 4 + 1)  # contribution and weight of each scale, and the sum
     visitor.chart("sum to the forecast")
     visitor.follow("Attention")
-    picture = visitor.chart("Patch attention of scale 3")
+    picture = visitor.chart("Contributions, strongest")
     expect(picture.locator("path[aria-label*='weight']").first).to_be_attached()
     assert (visitor.query["dataset"], visitor.query["run"]) == (dataset, run)
 
@@ -122,7 +122,7 @@ def test_names_from_a_file_are_only_text(visitor: Visitor, trained: prepared.Tra
 
 
 def test_a_brushed_span_and_a_clicked_cell_are_told_in_words(visitor: Visitor, trained: prepared.Trained):
-    visitor.open("attention", dataset=trained.dataset, run=trained.run)
+    visitor.open("attention", dataset=trained.dataset, run=trained.run, branch="patch")
     marks = visitor.chart("Patch attention of scale 3")
     told = visitor.keyed("attention-told")
     expect(told).to_contain_text("Strongest:")
@@ -143,6 +143,23 @@ def test_a_brushed_span_and_a_clicked_cell_are_told_in_words(visitor: Visitor, t
     expect(visitor.page.get_by_role("combobox", name="Cell: asks")).to_have_value("16–31")
 
 
+def test_a_brushed_span_is_taken_away(visitor: Visitor, trained: prepared.Trained):
+    visitor.open("attention", dataset=trained.dataset, run=trained.run)
+    marks = visitor.chart("Contributions, strongest")
+    told = visitor.keyed("attention-told")
+    expect(told).to_contain_text("are the forecast")
+    first, last = (marks.locator(f"path[aria-label^='from: {step};']").first.bounding_box() for step in (20, 47))
+    assert first and last
+    visitor.page.mouse.move(first["x"] + 2, first["y"] + 60)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(last["x"] - 2, last["y"] + 60, steps=6)
+    visitor.page.mouse.up()
+    expect(told).to_contain_text("Steps 20 to 46 hold")
+    visitor.page.get_by_text("Take the marked steps away").click()
+    expect(told).to_contain_text("Without steps 20 to 46 the forecast")
+    expect(visitor.page.get_by_text("How far to believe it")).to_be_visible()
+
+
 def test_a_click_on_the_strip_of_errors_chooses_that_window(visitor: Visitor, trained: prepared.Trained):
     visitor.open("forecast", dataset=trained.dataset, run=trained.run, window=3)
     box = visitor.chart("Error over").bounding_box()
@@ -157,7 +174,7 @@ def test_a_click_on_the_strip_of_errors_chooses_that_window(visitor: Visitor, tr
 def test_a_copied_link_shows_the_same_view_in_another_browser(visitors: Visitors, trained: prepared.Trained):
     here = visitors()
     variate = prepared.HOSTILE[1]
-    here.open("attention", dataset=trained.dataset, run=trained.run, variate=variate)
+    here.open("attention", dataset=trained.dataset, run=trained.run, variate=variate, branch="patch")
     number(here.page.get_by_label(re.compile("^Window, 1 to")), 17)
     here.page.wait_for_url(re.compile("window=17"))
     here.settled()
@@ -223,7 +240,7 @@ def test_a_restarted_server_finds_its_training_and_its_links(
     process = worker(server, run)
     server.restart()
     there = visitors()
-    there.open("attention", dataset=trained.dataset, run=trained.run, window=5, scale=1, step=3)
+    there.open("attention", dataset=trained.dataset, run=trained.run, window=5, branch="patch", scale=1, step=3)
     expect(there.heading("Attention")).to_be_visible()
     there.chart("Patch attention of scale 1")
     shown = {"dataset": trained.dataset, "run": trained.run, "window": "5", "scale": "1", "step": "3"}

@@ -404,7 +404,7 @@ class _Rows(Stage):
             # the few largest may saturate, so that the others are told apart
             most = float(np.quantile(np.abs(np.asarray(cells["weight"])), 0.995)) or 1.0
             scale: dict[str, Any] = {"domain": [-most, 0, most], "range": list(c.signed), "interpolate": "lab"}
-            legend = color_legend(f"adds to the forecast, {adds}", 4, [-most, 0, most])
+            legend = color_legend(f"adds, {adds}", 4, [-most, 0, most])
         else:
             most = min(1.0, SATURATION * even)  # fixed for a map, so that colours compare from window to window
             scale = {"scheme": SEQUENTIAL, "domain": [0, most]}
