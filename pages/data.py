@@ -19,6 +19,7 @@ from core.ui.charts import overview
 if TYPE_CHECKING:
     from core.data.card import Audit, DatasetCard, Place
     from core.data.choice import Choice, Proposal
+    from core.data.samples import Sample
     from core.data.series import Series
 
 FILLS = {"keep": "Keep the gaps", "linear": "Draw a line across", "forward": "Repeat the last value"}
@@ -26,7 +27,7 @@ DUPLICATES = {"mean": "Their mean", "first": "The first", "last": "The last"}
 GAPS = {"insert": "Insert rows without values", "keep": "Keep the rows as they are"}
 NO_TIME = "No time column, count the rows"
 SHOWN = 4  # variates drawn at first
-INCOMING = "incoming"
+INCOMING, MAKING = "incoming", "making"  # in the session: a file that waits, and that a rule is being chosen
 LONGEST_STOP = 10.0  # seconds a training may take to stop before its folder is removed
 
 
@@ -51,23 +52,66 @@ def upload(first: bool) -> None:
 
 
 def samples() -> None:
-    """The bundled sets, one click each."""
+    """The bundled series: the real one in one click, those that a rule makes behind one control."""
     from core.data.samples import SAMPLES
 
-    for key, sample in SAMPLES.items():
-        with st.container(border=True, key=f"sample-card-{key}"):
-            st.markdown(f"**{widgets.plain(sample.title)}**")
-            widgets.note(widgets.plain(sample.description))
-            if st.button("Add this sample", key=f"sample-{key}", icon=":material/add:"):
-                with st.spinner("Adding the sample"):
-                    state.put(dataset=add_sample(key))
-                leave()
-                st.rerun()
+    real = SAMPLES["co2"]
+    with st.container(border=True, key="sample-card-co2"):
+        st.markdown(f"**{widgets.plain(real.title)}**")
+        widgets.note(widgets.plain(real.description))
+        if st.button("Add this sample", key="sample-co2", icon=":material/add:"):
+            keep_sample(real)
+    with st.container(border=True, key="sample-card-rule"):
+        st.markdown("**A series whose rule is known**")
+        widgets.note(
+            "SYN1 to SYN8, or a rule of your own: y follows some features at some lags, and the others are there to "
+            "mislead. A saliency map of y can be right or wrong here."
+        )
+        if st.button("Choose the rule", key="sample-rule", icon=":material/function:"):
+            leave()
+            st.session_state[MAKING] = True
+            st.rerun()
+
+
+def make(controls: Any) -> None:
+    """A series whose rule is known: its settings, its picture, and the button that stores it with its truth."""
+    from core.data.samples import known
+    from core.ui import rule
+
+    heading.markdown("**A series whose rule is known**")
+    chosen = rule.choose(controls)
+    with controls:
+        widgets.note(f"Stored as {widgets.plain(chosen.name)}" if chosen else "Not ready to be stored")
+        add = st.button(
+            "Add this series",
+            type="primary",
+            key="add-rule",
+            width="stretch",
+            icon=":material/check:",
+            disabled=chosen is None,
+        )
+        if add and chosen:
+            keep_sample(known(chosen))
+        if st.button("Leave it", key="leave-rule", width="stretch", icon=":material/close:"):
+            leave()
+            st.rerun()
+
+
+def keep_sample(sample: Sample) -> None:
+    """Store it and show it; one that is there already, value for value, is not doubled."""
+    with st.spinner("Adding the sample"):
+        series, card = sample.open()
+        store = resources.store()
+        there = [old.id for old in store.datasets() if old.kind == "sample" and old.fingerprint == series.fingerprint]
+        state.put(dataset=there[0] if there else store.add_dataset(series, card))
+    leave()
+    st.rerun()
 
 
 def leave() -> None:
     """Back to the datasets: whatever waited is dropped, and the ways in are closed."""
     discard()
+    st.session_state.pop(MAKING, None)
     st.session_state["file-round"] = st.session_state.get("file-round", 0) + 1
     st.session_state.pop("data-door", None)
 
@@ -86,6 +130,7 @@ def receive(file: Any) -> None:
         if path:
             path.unlink(missing_ok=True)
     st.session_state[INCOMING] = held
+    st.session_state.pop(MAKING, None)
 
 
 def discard() -> None:
@@ -93,17 +138,6 @@ def discard() -> None:
     held = st.session_state.pop(INCOMING, None)
     if held and "path" in held:
         held["path"].unlink(missing_ok=True)
-
-
-def add_sample(key: str) -> str:
-    """Store a bundled sample and return the dataset's id; one that is there already is not doubled."""
-    from core.data.samples import SAMPLES
-
-    store = resources.store()
-    for card in store.datasets():
-        if card.kind == "sample" and card.source == SAMPLES[key].title:
-            return card.id
-    return store.add_dataset(*SAMPLES[key].open())
 
 
 # -- confirming how it is read ----------------------------------------------------------------------------------------
@@ -311,11 +345,23 @@ def show(card: DatasetCard, controls: Any) -> None:
             "Time column": card.time_column or "none, rows are counted",
             "Zone": card.zone,
             "Repairs": " ".join(card.repairs) or "none",
-            "Known truth": f"lags {', '.join(map(str, card.truth['lags']))}" if card.truth else "none",
+            "Known truth": known_truth(card.truth) if card.truth else "none",
             "Added": f"{card.created_at:%Y-%m-%d %H:%M} UTC",
             "Fingerprint": card.fingerprint[:16],
         }
         st.table({key: widgets.plain(value) for key, value in about.items()}, border="horizontal")
+        if card.truth:
+            from core.ui import rule
+
+            rule.show(card.truth, card.variates)
+
+
+def known_truth(truth: dict[str, Any]) -> str:
+    """Which variates decide the target, and at which lags."""
+    from core.data.lags import write_lags
+    from core.data.words import joined
+
+    return f"{truth['target']} follows {joined(truth['features'])} at lags {write_lags(truth['lags'])}"
 
 
 def picture(card: DatasetCard, drawn: list[int]) -> None:
@@ -444,15 +490,18 @@ with side:
         with st.expander("Samples", icon=":material/science:", expanded=opened, key="samples"):
             samples()
 held = st.session_state.get(INCOMING)
+making = MAKING in st.session_state
 with main:
     if held and "proposal" in held:
         confirm(held, controls)
     elif held:
         widgets.problem(held["problem"])
-    if cards and not (held and "proposal" in held):
+    elif making:
+        make(controls)
+    if cards and not making and not (held and "proposal" in held):
         with controls:
             chosen = widgets.choose_dataset({id: card.name for id, card in cards.items()})
         show(cards[chosen], controls)
-    elif not cards and not held:
+    elif not cards and not making and not held:
         st.markdown("There is no dataset yet. **Upload a file**, or take one of these, which need no network:")
         samples()

@@ -1,4 +1,4 @@
-"""Series that come with the product and need no network: one real, one whose truth is known."""
+"""Series that come with the product and need no network: one real, and those that a known rule makes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from core.data.audit import Raw, settle
 from core.data.card import Audit, DatasetCard
 from core.data.choice import Choice
 from core.data.series import Series
-from core.data.synthetic import syn
+from core.data.synthetic import SETS, Rule
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,15 @@ def _co2() -> tuple[Series, Audit]:
     return Series("Mauna Loa CO2", times, values, raw.names), audit
 
 
-def _syn5() -> tuple[Series, Audit]:
-    series = syn(5, autocorrelation=0.0, current=False)
-    raw = Raw(series.times, series.values.copy(), np.arange(1, len(series) + 1), series.variates, clock=False)
-    return series, settle(raw, Choice(), max_cells=1_000_000)[2]
+def known(rule: Rule) -> Sample:
+    """The series that a rule makes, to be stored with its signed truth."""
+
+    def read() -> tuple[Series, Audit]:
+        series = rule.series()
+        raw = Raw(series.times, series.values.copy(), np.arange(1, len(series) + 1), series.variates, clock=False)
+        return series, settle(raw, Choice(), max_cells=1_000_000)[2]
+
+    return Sample(f"{rule.name}, known lags" if rule.number else rule.name, rule.description, read)
 
 
 SAMPLES: dict[str, Sample] = {
@@ -58,10 +63,5 @@ SAMPLES: dict[str, Sample] = {
         "rising trend. Shipped with statsmodels; 59 weeks without a measurement are filled linearly.",
         _co2,
     ),
-    "syn5": Sample(
-        "SYN5, known lags",
-        "Made by a rule: y depends on x1 and x2, 71 to 77 steps back, and on nothing else. x0, x3 and x4 are there to "
-        "mislead. A saliency map of y can be right or wrong here.",
-        _syn5,
-    ),
+    **{f"syn{number}": known(rule) for number, rule in SETS.items()},
 }

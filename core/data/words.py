@@ -24,6 +24,15 @@ def listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def joined(names: list[str] | tuple[str, ...]) -> str:
+    """All names with commas and an "and".
+
+    >>> joined(["x0"]), joined(["x0", "x1", "x2"])
+    ('x0', 'x0, x1 and x2')
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def short(text: str, length: int = 60) -> str:
     """One line of at most ``length`` letters."""
     text = " ".join(text.split())

@@ -171,6 +171,49 @@ def test_a_click_on_the_strip_of_errors_chooses_that_window(visitor: Visitor, tr
     assert visitor.query["window"] == field.input_value() != "3"
 
 
+def test_the_lags_of_an_own_rule_are_drawn_on_a_strip(visitor: Visitor, trained: prepared.Trained):
+    visitor.open("data", dataset=trained.dataset)
+    page, lags = visitor.page, visitor.page.get_by_label("Lags", exact=True)
+    page.get_by_text("Samples", exact=True).click()
+    visitor.keyed("sample-rule").get_by_role("button").click()
+    rule = page.get_by_role("combobox", name="Rule")
+    rule.click()
+    rule.fill("Own")
+    page.get_by_role("option", name="Own rule").click()
+    visitor.chart("Lags 48-57 are in the rule")
+    strip = visitor.keyed("rule-strip")
+
+    def middle(lag: int) -> tuple[float, float]:
+        box = strip.locator(f"path[aria-label^='lag {lag},']").bounding_box()
+        assert box
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def draw(first: int, last: int) -> None:
+        page.mouse.move(*middle(first))
+        page.mouse.down()
+        page.mouse.move(*middle(last), steps=6)
+        page.mouse.up()
+
+    draw(80, 71)
+    expect(lags).to_have_value("48-57, 71-80")
+    visitor.settled()
+    draw(60, 52)  # not all of it is chosen yet
+    expect(lags).to_have_value("48-60, 71-80")
+    visitor.settled()
+    draw(62, 46)
+    expect(lags).to_have_value("46-62, 71-80")
+    visitor.settled()
+    page.mouse.click(*middle(5))
+    expect(lags).to_have_value("5, 46-62, 71-80")
+    visitor.settled()
+    draw(80, 71)
+    expect(lags).to_have_value("5, 46-62")
+    visitor.keyed("add-rule").get_by_role("button").click()
+    expect(visitor.keyed("to-train")).to_be_visible()
+    visitor.charts(least=5)
+    expect(visitor.page.get_by_test_id("stMain")).to_contain_text("own rule, lags 5, 46-62 of x0 and x2")
+
+
 def test_a_copied_link_shows_the_same_view_in_another_browser(visitors: Visitors, trained: prepared.Trained):
     here = visitors()
     variate = prepared.HOSTILE[1]

@@ -10,6 +10,7 @@ import pytest
 
 WITH_EXAMPLES = (
     "core.data.words",
+    "core.data.lags",
     "core.data.overview",
     "core.data.source",
     "core.data.synthetic",

@@ -5,7 +5,8 @@ import socket
 import numpy as np
 import pytest
 
-from core.data.samples import SAMPLES
+from core.data.samples import SAMPLES, known
+from core.data.synthetic import SETS, own_rule, syn
 from core.training.spec import Split
 
 
@@ -32,7 +33,16 @@ def test_the_missing_weeks_of_the_real_sample_are_on_record() -> None:
     assert card.repairs == ["59 missing values filled: linear between neighbours."]
 
 
-def test_the_synthetic_sample_knows_its_truth() -> None:
-    series, card = SAMPLES["syn5"].open()
+@pytest.mark.parametrize("number", SETS)
+def test_a_synthetic_sample_knows_its_truth(number: int) -> None:
+    series, card = SAMPLES[f"syn{number}"].open()
+    assert card.truth == series.truth == syn(number, length=1, autocorrelation=0.0, current=False).truth
+    assert (card.name, card.source) == (f"SYN{number}", f"SYN{number}, known lags")
+    assert "y depends on" in card.description
+
+
+def test_an_own_rule_is_a_sample_with_its_truth() -> None:
+    series, card = known(own_rule([3], [4, 5], length=500)).open()
+    assert (card.kind, card.name, card.rows) == ("sample", "own rule, lags 4-5 of x3, 500 steps", 500)
     assert card.truth == series.truth
-    assert card.truth is not None and card.truth["lags"] == [71, 72, 73, 74, 75, 76, 77]
+    assert "y depends on x3, 4 to 5 steps back, and on nothing else." in card.description

@@ -92,11 +92,119 @@ def test_hostile_column_names_are_shown_as_they_are_and_do_nothing(app):
 
 def test_a_sample_is_one_click_and_not_doubled(app):
     at = app("data")
-    at.button(key="sample-syn5").click().run()
-    at.button(key="sample-syn5").click().run()
+    at.button(key="sample-co2").click().run()
+    at.button(key="sample-co2").click().run()
     sound(at)
     assert [card.kind for card in stored()] == ["sample"]
     assert at.query_params["dataset"] == stored()[0].id
+
+
+# -- a series whose rule is known -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rule(app):
+    at = app("data")
+    return sound(at.button(key="sample-rule").click().run())
+
+
+def own(at, lags: str):
+    at.selectbox(key="rule-set").select(0).run()
+    return sound(at.text_input(key="rule-lags").set_value(lags).run())
+
+
+def test_a_set_is_stored_with_its_truth_and_not_doubled(rule):
+    assert r"\sum_{l=71}^{77}" in rule.latex[0].value
+    assert "x1 and x2 enter at the 7 lags 71 to 77, each with weight 1/14." in words(rule)
+    assert "keep y's own past out of the model" in words(rule)
+    rule.button(key="add-rule").click().run()
+    card = stored()[0]
+    assert (card.kind, card.name, card.source) == ("sample", "SYN5", "SYN5, known lags")
+    assert card.truth["weights"] == [[1 / 14] * 7] * 2
+    assert sound(rule).query_params["dataset"] == card.id
+    rule.button(key="sample-rule").click().run()
+    rule.button(key="add-rule").click().run()
+    assert [card.id for card in stored()] == [sound(rule).query_params["dataset"]]
+
+
+def test_every_setting_reaches_the_series(rule):
+    rule.selectbox(key="rule-set").select(6).run()
+    rule.number_input(key="rule-length").set_value(1000)
+    rule.number_input(key="rule-noise-6").set_value(0.2)
+    rule.number_input(key="rule-autocorrelation").set_value(0.5)
+    rule.number_input(key="rule-seed").set_value(4)
+    rule.toggle(key="rule-alternating").set_value(True)
+    rule.toggle(key="rule-current").set_value(True).run()
+    rule.button(key="add-rule").click().run()
+    from core.data.synthetic import syn
+    from core.ui import resources
+
+    sound(rule)
+    series = resources.store().series(stored()[0].id)
+    same = syn(6, length=1000, noise=0.2, alternating=True, seed=4)
+    assert (series.fingerprint, series.truth) == (same.fingerprint, same.truth)
+    assert series.name == "SYN6, noise 0.2, autocorrelation 0.5, alternating signs, same step, 1,000 steps, seed 4"
+
+
+def test_an_own_rule_is_written_and_stored(rule):
+    at = own(rule, "3-5, 9")
+    at.multiselect(key="rule-features").set_value([4]).run()
+    assert "x4 enters at the 4 lags L = 3 to 5, 9, each with weight 1/4." in words(at)
+    at.button(key="add-rule").click().run()
+    truth = stored()[0].truth
+    assert (truth["features"], truth["lags"]) == (["x4"], [3, 4, 5, 9])
+    at.button(key="sample-rule").click().run()
+    assert at.text_input(key="rule-lags").value == "3-5, 9"  # the rule is still there to go on from
+
+
+@pytest.mark.parametrize(
+    ("lags", "says"),
+    [
+        ("48-5o", "'48-5o', is neither a whole number nor a span"),
+        ("", "No lag is named"),
+        ("0", "not in the past"),
+        ("600", "longer than half the series"),
+        ("<b>1</b>", "'<b>1</b>'"),
+    ],
+)
+def test_bad_lags_get_a_sentence_and_nothing_is_stored(rule, lags, says):
+    rule.number_input(key="rule-length").set_value(1000)
+    at = own(rule, lags)
+    assert says in words(at)
+    assert at.button(key="add-rule").disabled
+    assert at.latex.len == 0
+    at.text_input(key="rule-lags").set_value("7").run()
+    assert not sound(at).error
+    assert not at.button(key="add-rule").disabled
+    assert stored() == []
+
+
+def test_a_rule_needs_a_feature(rule):
+    at = own(rule, "7")
+    at.multiselect(key="rule-features").set_value([]).run()
+    assert "No feature matters in this rule" in words(sound(at))
+
+
+def test_a_rule_can_be_left_and_an_upload_takes_its_place(rule):
+    rule.button(key="leave-rule").click().run()
+    assert [button.key for button in rule.button if button.key == "add-rule"] == []
+    rule.button(key="sample-rule").click().run()
+    at = upload(rule, "load.csv", GOOD)
+    assert not at.latex
+    at.button(key="add").click().run()
+    assert [card.kind for card in stored()] == ["upload"]
+    assert "200 rows" in words(sound(at))
+
+
+def test_the_card_of_a_known_series_shows_its_rule(app):
+    from core.data.samples import SAMPLES
+    from core.ui import resources
+
+    app()
+    at = sound(app("data", dataset=resources.store().add_dataset(*SAMPLES["syn8"].open())))
+    assert r"\sum_{l=48}^{57}" in at.latex[0].value
+    assert "x0 and x2 enter at the 10 lags 48 to 57, each with weight 1/40." in words(at)
+    assert "lags 48-57, 71-77" in at.table[0].value.to_string().replace("\\", "")
 
 
 def test_a_new_dataset_is_the_one_that_is_shown(app):
