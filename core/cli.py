@@ -510,6 +510,7 @@ def study(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cells.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of each; 0: the cores, shared out.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Try cells that failed once more.")] = False,
+    datasets: Annotated[str, typer.Option(help="Files in place of the study's own series, comma-separated.")] = "",
     json_: Json = False,
 ) -> None:
     """Answer one question of the papers by a resumable grid of trainings, with one figure and one sentence.
@@ -529,7 +530,8 @@ def study(
         return
     one = study_of(name)
     path = _result(out if out is not None else Path(name))
-    plan = one.plan(path, workers, threads or max(1, (resolve_threads(0) + 1) // workers), retry)
+    given = [_read(Path(file), None, None, Fill.keep)[0] for file in _list("--datasets", datasets)] if datasets else []
+    plan = one.plan(path, workers, threads or max(1, (resolve_threads(0) + 1) // workers), retry, given)
     stopped = False
     try:
         plan.run(on_stderr)

@@ -5,8 +5,10 @@ Shape suffixes: B batch, L look-back, H horizon, C variates, M scales, l points 
 scale, p points of a patch, S = 2 (seasonal, trend). Time is last and variates first (C x B x l): every layer along
 time and every layer along variates is then one matrix product, for seasonal and trend together.
 
-Choices the paper leaves open, ours: dropout acts on the gate h only; ``scale_dropout``; replicated instead of zero
-padding where L is no multiple of the patch; the key modes besides ``dual`` (see ``Config.keys``).
+Choices the paper leaves open, ours: dropout acts on the gate h only; replicated instead of zero padding where L is no
+multiple of the patch; the key modes besides ``dual`` (see ``Config.keys``). Ours too, and off as published, is what may
+make the attention matter: ``scale_dropout``, ``agreement``, ``centre_values``, ``sharpness``, ``position_bias``,
+``gated_residual``, ``focus``. What they gain and cost stands in ``docs/results/attention_matters.md``.
 """
 
 import math
@@ -33,10 +35,13 @@ from core.models.contract import (
 from core.models.diagram import Arrow, Box, Diagram, chain, dims
 from core.models.layers import linear_maps
 from core.models.layers.encoders import EncoderPair, affine
-from core.models.layers.frozen import frozen, part
+from core.models.layers.frozen import frozen, held, part
 from core.models.layers.normalisation import RevIN
 from core.models.layers.position import position_code
 from core.models.trace import AttentionMap, Axis, ScaleOutput, Trace, array, time_axis
+
+DIAGONAL = 2.0  # what a place prefers itself by at first, in units of the softmax
+TINY = 1e-12  # keeps the gradient of a norm finite where a token is all zeros
 
 
 class Config(ModelConfig):
@@ -89,6 +94,43 @@ class Config(ModelConfig):
     padding: Literal["replicate", "zero"] = Field(
         default="replicate", title="Padding", description="How the last patch is filled; zero is the public code's way."
     )
+    agreement: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        title="Agreement",
+        description="Weight of a loss that asks each scale's own forecast to agree with the whole one (ours).",
+    )
+    centre_values: bool = Field(
+        default=False,
+        title="Centred values",
+        description="Attention passes on how far values are from their mean: uniform attention passes nothing (ours).",
+    )
+    sharpness: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        title="Sharpness",
+        description="Queries and keys are normalised, and their product is scaled by a number that is learned per "
+        "scale and starts here. 0 is the published product (ours).",
+    )
+    position_bias: Literal["none", "zero", "diagonal"] = Field(
+        default="none",
+        title="Position bias",
+        description="A learned preference of each place for each place. It starts at zero, or with every place looking "
+        "at itself (ours).",
+    )
+    gated_residual: bool = Field(
+        default=False,
+        title="Gated residual",
+        description="The pooled series goes on, and the attention is added by a learned gate that starts at zero "
+        "(ours).",
+    )
+    focus: bool = Field(
+        default=False,
+        title="Focus",
+        description="The finest scale reads the window weighted by the coarse scales' patch attention (ours).",
+    )
 
 
 def grids_of(config: Config, lookback: int) -> list[Grid]:
@@ -125,7 +167,7 @@ class CrossScaleAttention(nn.Module):
 
     def __init__(self, grid: Grid, horizon: int, variates: int, config: Config) -> None:
         super().__init__()
-        self.grid, self.variates = grid, variates
+        self.grid, self.variates, self.config = grid, variates, config
         # queries and values come from the scale itself, keys from the finest scale's forecast
         self.patch_qv, self.patch_k = AlongVariates(2, variates), AlongVariates(1, variates)
         self.local_qv, self.local_k = AlongVariates(2, variates), AlongVariates(1, variates)
@@ -140,6 +182,16 @@ class CrossScaleAttention(nn.Module):
             ("key_patches", stretch @ mean),
         ):
             self.register_buffer(name, matrix, persistent=False)
+        # options of ours; the first number is of the patch branch, the second of the local one
+        start = torch.full((2,), math.log(config.sharpness)) if config.sharpness else None
+        self.log_sharpness = nn.Parameter(start) if start is not None else None
+        self.gate = nn.Parameter(torch.zeros(())) if config.gated_residual else None
+        biases = [
+            nn.Parameter((DIAGONAL if config.position_bias == "diagonal" else 0) * torch.eye(tokens))
+            for tokens in (grid.patches, grid.patch)
+            if config.position_bias != "none"
+        ]
+        self.biases = nn.ParameterList(biases) if biases else None
 
     def forward(
         self,
@@ -149,7 +201,8 @@ class CrossScaleAttention(nn.Module):
         use: Attention = "learned",
         whole: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The new series C x B x l and, if ``whole``, the weights: patch B x P x P, local (B * P) x p x p, carried."""
+        """The new series C x B x l and, if ``whole``, the weights: patch B x P x P, local (B * P) x p x p, carried. The
+        patch weights also with ``focus``."""
         C, B, _ = x_CBl.shape
         P, p, points = self.grid.patches, self.grid.patch, self.grid.points
         x_points = x_CBl if self.grid.padded == points else x_CBl @ self.own_points
@@ -163,13 +216,17 @@ class CrossScaleAttention(nn.Module):
 
         patch_q, patch_v = self.patch_qv(windows_last(x_patches, P)).unbind(0)
         local_q, local_v = self.local_qv(windows_last(x_points, p)).unbind(0)
-        far_CPB, patch_weights = attend(patch_q, self.patch_k(windows_last(k_patches, P))[0], patch_v, use)
-        near_CpN, local_weights = attend(local_q, self.local_k(windows_last(k_points, p))[0], local_v, use)
+        if self.config.centre_values:
+            patch_v, local_v = patch_v - patch_v.mean(1, keepdim=True), local_v - local_v.mean(1, keepdim=True)
+        far_CPB, patch_weights = self._attend(0, patch_q, self.patch_k(windows_last(k_patches, P))[0], patch_v, use)
+        near_CpN, local_weights = self._attend(1, local_q, self.local_k(windows_last(k_points, p))[0], local_v, use)
         near_CpN, far_CPB = part(near_CpN, branch="local"), part(far_CPB, branch="patch")
         out_CBPp = near_CpN.view(C, p, B, P).permute(0, 2, 3, 1) + far_CPB.transpose(1, 2)[..., None]
         out_CBl = part(out_CBPp.reshape(C, B, P * p)[..., :points], branch="attention")
+        if self.gate is not None:
+            out_CBl = x_CBl + self.gate * out_CBl
         if not whole:
-            return out_CBl, {}
+            return out_CBl, {"patch": patch_weights.permute(2, 1, 0)} if self.config.focus else {}
         return out_CBl, {
             "patch": patch_weights.permute(2, 1, 0),
             "local": local_weights.permute(2, 1, 0),
@@ -177,14 +234,29 @@ class CrossScaleAttention(nn.Module):
             "local_carried": local_v.norm(dim=0).T,
         }
 
+    def _attend(
+        self, branch: int, q_CtN: Tensor, k_CtN: Tensor, v_CtN: Tensor, use: Attention
+    ) -> tuple[Tensor, Tensor]:
+        if self.log_sharpness is not None:
+            # unit queries; keys around their mean, of unit size on average: softmax then has something to tell apart
+            q_CtN = q_CtN / q_CtN.square().sum(0, keepdim=True).add(TINY).sqrt()
+            k_CtN = k_CtN - k_CtN.mean(1, keepdim=True)
+            k_CtN = k_CtN / k_CtN.square().sum(0, keepdim=True).mean(1, keepdim=True).add(TINY).sqrt()
+            q_CtN = q_CtN * (self.log_sharpness[branch].exp() * math.sqrt(len(q_CtN)))
+        return attend(q_CtN, k_CtN, v_CtN, use, None if self.biases is None else self.biases[branch])
 
-def attend(q_CtN: Tensor, k_CtN: Tensor, v_CtN: Tensor, use: Attention) -> tuple[Tensor, Tensor]:
-    """Single-head attention among the t tokens of each of N windows: C x t x N, and its weights key x query x N."""
+
+def attend(
+    q_CtN: Tensor, k_CtN: Tensor, v_CtN: Tensor, use: Attention, bias_ji: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Single-head attention among the t tokens of each of N windows: C x t x N, and its weights key x query x N.
+    ``bias_ji`` is added to what the softmax sees."""
     C, t, _ = q_CtN.shape
     if use == "learned" and C <= 16 and q_CtN.device.type == "cpu" and not frozen():
-        return FewVariates.apply(q_CtN, k_CtN, v_CtN)  # type: ignore[return-value]
+        return FewVariates.apply(q_CtN, k_CtN, v_CtN, bias_ji)  # type: ignore[return-value]
     logits_jiN = torch.bmm(k_CtN.permute(2, 1, 0), q_CtN.permute(2, 0, 1)).permute(1, 2, 0).contiguous()
-    weights_jiN = (logits_jiN / math.sqrt(C)).softmax(dim=0)
+    logits_jiN = logits_jiN / math.sqrt(C)
+    weights_jiN = (logits_jiN if bias_ji is None else logits_jiN + bias_ji[..., None]).softmax(dim=0)
     if use == "uniform":
         weights_jiN = torch.full_like(weights_jiN, 1 / t)
     elif use == "permuted":
@@ -197,25 +269,31 @@ class FewVariates(torch.autograd.Function):
     matrix products, and autograd's own gradient of it takes twice the passes."""
 
     @staticmethod
-    def forward(ctx, q_CtN, k_CtN, v_CtN):  # type: ignore[override]
+    def forward(ctx, q_CtN, k_CtN, v_CtN, bias_ji):  # type: ignore[override]
         logits_jiN = (k_CtN[:, :, None] * q_CtN[:, None]).sum(0).div_(math.sqrt(len(q_CtN)))
-        weights_jiN = logits_jiN.softmax(dim=0)
+        weights_jiN = (logits_jiN if bias_ji is None else logits_jiN.add_(bias_ji[..., None])).softmax(dim=0)
         ctx.save_for_backward(q_CtN, k_CtN, v_CtN, weights_jiN)
-        ctx.mark_non_differentiable(weights_jiN)
+        ctx.biased = bias_ji is not None
+        ctx.set_materialize_grads(False)  # weights that nobody differentiates cost nothing
         return (v_CtN[:, :, None] * weights_jiN).sum(1), weights_jiN
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, d_out_CiN, _):  # type: ignore[override]
+    def backward(ctx, d_out_CiN, d_own_jiN):  # type: ignore[override]
         q_CtN, k_CtN, v_CtN, weights_jiN = ctx.saved_tensors
+        if d_out_CiN is None:
+            d_out_CiN = torch.zeros_like(q_CtN)
         d_out_C1iN = d_out_CiN[:, None]
         d_v_CjN = (d_out_C1iN * weights_jiN).sum(2)
         d_weights_jiN = (d_out_C1iN * v_CtN[:, :, None]).sum(0)
+        if d_own_jiN is not None:
+            d_weights_jiN += d_own_jiN
         d_logits_jiN = torch.ops.aten._softmax_backward_data(d_weights_jiN, weights_jiN, 0, weights_jiN.dtype)
+        d_bias_ji = d_logits_jiN.sum(-1) if ctx.biased else None
         d_logits_jiN.div_(math.sqrt(len(q_CtN)))
         d_q_CiN = (d_logits_jiN * k_CtN[:, :, None]).sum(1)
         d_k_CjN = (d_logits_jiN * q_CtN[:, None]).sum(2)
-        return d_q_CiN, d_k_CjN, d_v_CjN
+        return d_q_CiN, d_k_CjN, d_v_CjN, d_bias_ji
 
 
 class CrossScaleNet(Forecaster):
@@ -388,6 +466,23 @@ class CrossScaleNet(Forecaster):
                 y_NH = torch.addmm(y_NH, r_Nl, both_lH)
         return self.revin.inverse(y_NH.view(C, B, -1), mean_CB1, std_CB1).permute(1, 2, 0)
 
+    def training_forward(self, x_BLC: Tensor) -> tuple[Tensor, Tensor | None]:
+        """With ``agreement``: its weight times the mean distance between each scale's own forecast, its contribution M
+        times over, and the whole one, which this loss does not teach."""
+        if not self.config.agreement or len(self.geometry) < 2:
+            return self(x_BLC), None
+        x_CBL = x_BLC.permute(2, 0, 1)
+        mean_CB1, std_CB1 = self.revin.statistics(x_CBL)
+        first_SCBH, coarse = self._attended(self.revin(x_CBL, mean_CB1, std_CB1), "learned")
+        pairs = [first_SCBH, *(self.encoders[m](series) for m, (_, series, _) in enumerate(coarse, start=1))]
+        outputs_MCBH = torch.stack([pair_SCBH.sum(0) for pair_SCBH in pairs])
+        weight_M111 = torch.sigmoid(self.scale_logits)[:, None, None, None]
+        parts_MCBH = (outputs_MCBH * weight_M111) @ self.head[:, None]
+        whole_CBH = (parts_MCBH * self._kept()[:, None, None, None]).sum(0) + self.head_bias
+        own_MCBH = len(pairs) * parts_MCBH + self.head_bias
+        apart = ((own_MCBH - whole_CBH.detach()) * self.revin.gain(std_CB1)).abs().mean()
+        return self.revin.inverse(whole_CBH, mean_CB1, std_CB1).permute(1, 2, 0), self.config.agreement * apart
+
     def _attended(self, z_CBL: Tensor, use: Attention, whole: bool = False) -> tuple[Tensor, list]:
         """The finest scale's outputs S x C x B x H, and per coarse scale: pooled series, attended series, weights."""
         z_CBL = z_CBL + self.position
@@ -407,17 +502,32 @@ class CrossScaleNet(Forecaster):
                     "trend": (trend, trend),
                 }[self.config.keys]
                 coarse.append((x_CBl, *attention(x_CBl, patch_key, local_key, use, whole)))
+            if self.config.focus:
+                first_SCBH = self.encoders[0](z_CBL * self._focus([found["patch"] for _, _, found in coarse]))
         return first_SCBH, coarse
+
+    def _focus(self, weights: list[Tensor]) -> Tensor:
+        """What each step of the window counts for the finest scale, B x L: the attention its patch gets over what it
+        would get if all were alike, averaged over the queries and the scales."""
+        steps_L = torch.arange(self.shape.lookback, device=weights[0].device)
+        gains = []
+        for grid, weights_BPP in zip(self.geometry[1:], weights, strict=True):
+            patch_L = (steps_L // (grid.factor * grid.patch)).clamp_max(grid.patches - 1)
+            gains.append((weights_BPP.mean(1) * grid.patches)[:, patch_L])
+        return held(torch.stack(gains).mean(0))
 
     def _weights(self) -> Tensor:
         """sigmoid(w_m); in training with scale dropout, whole scales are zero and the rest is scaled up."""
-        weight_M = torch.sigmoid(self.scale_logits)
-        if self.training and self.config.scale_dropout > 0:
-            M = len(weight_M)
-            keep = torch.rand(M, device=weight_M.device) >= self.config.scale_dropout
-            keep[torch.randint(M, (1,))] |= ~keep.any()
-            weight_M = weight_M * keep * (M / keep.sum())
-        return weight_M
+        return torch.sigmoid(self.scale_logits) * self._kept()
+
+    def _kept(self) -> Tensor:
+        """A factor for each scale: one, or with scale dropout in training zero or more than one."""
+        M, device = len(self.scale_logits), self.scale_logits.device
+        if not (self.training and self.config.scale_dropout > 0):
+            return torch.ones(M, device=device)
+        keep = torch.rand(M, device=device) >= self.config.scale_dropout
+        keep[torch.randint(M, (1,))] |= ~keep.any()
+        return keep * (M / keep.sum())
 
     @torch.no_grad()
     def trace(self, x_BLC: Tensor) -> Trace:

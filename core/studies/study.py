@@ -81,9 +81,11 @@ class Study:
     figure: Callable[[Sequence[Cell]], "Figure"]
     sentence: Callable[[Sequence[Cell]], str]
 
-    def plan(self, path: Path, workers: int = 1, threads: int = 1, retry: bool = False) -> Plan:
-        """All of it, into ``<path>.jsonl``."""
-        series = self.sets()
+    def plan(
+        self, path: Path, workers: int = 1, threads: int = 1, retry: bool = False, given: Sequence[Series] = ()
+    ) -> Plan:
+        """All of it, into ``<path>.jsonl``; on series that are given in place of its own."""
+        series = list(given) or self.sets()
         cells = tuple(
             Cell(cell.spec.model_copy(update={"threads": threads}), cell.settings) for cell in self.cells(series)
         )

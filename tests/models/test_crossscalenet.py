@@ -14,6 +14,17 @@ from core.models.layers.encoders import FastRepresentation, representation
 from core.models.registry import build, configure
 
 MODES = ["self", "patch-self", "shared", "dual", "seasonal", "trend"]
+# what may make the attention matter, each by itself and all together
+OURS = [
+    {"centre_values": True},
+    {"sharpness": 4.0},
+    {"position_bias": "zero"},
+    {"position_bias": "diagonal"},
+    {"gated_residual": True},
+    {"focus": True},
+    {"agreement": 0.1},
+]
+ALL = {name: value for options in OURS for name, value in options.items()}
 
 
 SHAPE = Shape(32, 12, 3)
@@ -159,3 +170,97 @@ def test_uniform_and_permuted_attention_answer_differently():
 def test_what_cannot_work_is_refused_with_what_does(options, shape, words):
     with pytest.raises(UserError, match=words):
         build("crossscalenet", options, shape)
+
+
+def weights_of(net) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in net.state_dict().items()}
+
+
+def test_what_is_ours_is_off_and_adds_no_weight_then():
+    plain = weights_of(model())
+    off = {"centre_values": False, "sharpness": 0, "position_bias": "none", "gated_residual": False, "focus": False}
+    assert weights_of(model(agreement=0, **off)) == plain
+    for options in ({"centre_values": True}, {"focus": True}, {"agreement": 0.1}):
+        assert weights_of(model(**options)) == plain
+    assert weights_of(model(**ALL)).keys() > plain.keys()
+
+
+@pytest.mark.parametrize("options", [*OURS, ALL])
+@pytest.mark.parametrize("shape", [Shape(32, 12, 3), Shape(41, 12, 20)], ids=["few variates", "many, padded"])
+def test_with_what_is_ours_both_paths_agree_and_what_it_adds_learns(options, shape):
+    net, x = model(shape, **options), windows(lookback=shape.lookback, variates=shape.variates)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+        trace = net.trace(x)
+        np.testing.assert_allclose(trace.forecast, net(x).numpy(), atol=1e-4)
+        total = trace.rest + sum(scale.contribution for scale in trace.scales)
+        np.testing.assert_allclose(total, trace.forecast, atol=1e-4)
+        assert not torch.allclose(net(x), net(x, attention="uniform"), atol=1e-6)
+    forecast, extra = net.train().training_forward(x)
+    assert (extra is not None) == ("agreement" in options)
+    (forecast.square().mean() + (0 if extra is None else extra)).backward()
+    added = weights_of(net).keys() - weights_of(model(shape)).keys()
+    for name, weight in net.named_parameters():
+        assert weight.grad is not None and torch.isfinite(weight.grad).all(), name
+        assert name not in added or weight.grad.any(), name
+
+
+def test_the_loss_of_agreement_goes_with_the_same_forecast():
+    net, plain, x = model(agreement=0.5, dropout=0), model(dropout=0), windows()
+    net.train(), plain.train()
+    forecast, extra = net.training_forward(x)
+    torch.testing.assert_close(forecast, plain(x), atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        trace = net.eval().trace(x)
+        own = np.stack([len(trace.scales) * scale.contribution for scale in trace.scales])
+    apart = np.abs(own - (trace.forecast - trace.rest)).mean()
+    assert extra is not None and extra.item() == pytest.approx(0.5 * apart, rel=1e-3)
+    assert model(agreement=0.5, scales=1).train().training_forward(x)[1] is None
+
+
+def test_centred_values_pass_nothing_where_attention_is_uniform():
+    net, x = model(centre_values=True), windows()
+    attention, z = net.attention[0], torch.randn(3, 4, 16)
+    with torch.no_grad():
+        uniform, _ = attention(z, torch.randn(3, 4, 12), torch.randn(3, 4, 12), "uniform")
+        learned, _ = attention(z, torch.randn(3, 4, 12), torch.randn(3, 4, 12))
+        assert uniform.abs().max() < 1e-6 < learned.abs().max()
+        assert not torch.allclose(net(x), net(x, attention="uniform"))
+
+
+def test_a_gate_at_its_start_lets_no_attention_pass():
+    net, x = model(gated_residual=True), windows()
+    with torch.no_grad():
+        assert torch.equal(net(x), net(x, attention="uniform"))
+
+
+def test_uniform_attention_focuses_on_nothing():
+    net, plain, x = model(focus=True), model(), windows()
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, attention="uniform"), plain(x, attention="uniform"))
+        assert not torch.allclose(net(x), plain(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_written_out_gradient_of_attention_is_that_of_the_plain_form(biased, weighted):
+    from core.models import crossscalenet
+
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(3, 5, 7, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    bias = torch.randn(5, 5, dtype=torch.float64, requires_grad=True) if biased else None
+    out_weight, own_weight = torch.randn(3, 5, 7), torch.randn(5, 5, 7) * weighted
+    leaves = [leaf for leaf in (q, k, v, bias) if leaf is not None]
+    results = []
+    for attend in (crossscalenet.FewVariates.apply, plain_attention):
+        out, weights = attend(q, k, v, bias)
+        loss = (out * out_weight).sum() + ((weights * own_weight).sum() if weighted else 0)
+        results.append((out.detach(), torch.autograd.grad(loss, leaves)))
+    torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-10)
+
+
+def plain_attention(q, k, v, bias):
+    logits = torch.einsum("cjn,cin->jin", k, q) / len(q) ** 0.5
+    weights = (logits if bias is None else logits + bias[..., None]).softmax(0)
+    return torch.einsum("cjn,jin->cin", v, weights), weights

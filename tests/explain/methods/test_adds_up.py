@@ -19,6 +19,11 @@ OPTIONS = [
     ("dlinear", {"normalise": True}),
     ("crossscalenet", {"keys": "self", "mix_variates": False}),
     ("crossscalenet", {"scales": 1}),
+    ("crossscalenet", {"centre_values": True}),
+    ("crossscalenet", {"sharpness": 4.0}),
+    ("crossscalenet", {"position_bias": "diagonal", "gated_residual": True}),
+    ("crossscalenet", {"focus": True}),
+    ("crossscalenet", {"focus": True, "sharpness": 1.0, "centre_values": True}),
 ]
 CASES = [(name, {}) for name in architectures()] + OPTIONS
 SCALED = [(n, o) for n, o in CASES if model_of(n, **o).capabilities.scales]
