@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.data.choice import Choice
     from core.data.series import Series
     from core.evaluate.run import LoadedRun
+    from core.explain.methods.contract import Question
     from core.training.events import Event
 
 app = typer.Typer(
@@ -245,7 +246,12 @@ def explain(
     baseline: Annotated[
         str, typer.Option(help="What a value that is taken away becomes: mean, zero, last or sample.")
     ] = "mean",
-    score: Annotated[int, typer.Option(help="Score every map against the truth, over so many test windows.")] = 0,
+    score: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Score every map over so many test windows: by what the forecast does, and by a known truth."
+        ),
+    ] = 0,
     truth: Annotated[
         str, typer.Option(help="syn1 to syn8, or a JSON file with target, features, lags and weights.")
     ] = "",
@@ -255,7 +261,8 @@ def explain(
     fill: Filling = Fill.keep,
 ) -> None:
     """Which part of one window the model used: by every reading of its attention that the architecture has, and by
-    methods that work for any model. With a known truth, how well each of them finds it."""
+    methods that work for any model. How far the forecast follows each of them, and with a known truth, how well each
+    finds it."""
     import numpy as np
 
     from core.explain.saliency import readings
@@ -313,8 +320,11 @@ def explain(
         "relevance": relevance.get("sentence", unscored),
         "milliseconds": {"first": took[0], "median": float(np.median(took[1:]))},
     }
-    about |= _attributions(run, series, chosen.lookback, column, method, step - 1 if step else None, baseline)
-    about |= _scores(run, series, column, method, step - 1 if step else None, baseline, score, truth)
+    from core.explain.methods.contract import Question
+
+    question, names = Question(column, step - 1 if step else None, baseline), _methods(method, run)  # type: ignore[arg-type]
+    about |= _attributions(run, series, chosen.lookback, question, names)
+    about |= _scores(run, series, question, names, score, truth)
     if json_:
         _print(about)
         return
@@ -329,68 +339,73 @@ def explain(
     for found in about["scores"]:
         mean, low, high = found["step"]["auprc"]
         typer.echo(f"{found['title']}: AUPRC {mean:.3f} ({low:.3f} to {high:.3f})")
+    if about["no_truth"]:
+        typer.echo(about["no_truth"])
+    for found in about["faithful"]:
+        (mean, low, high), times = found["scores"]["comprehensiveness"], found["times_random"]
+        if times is None:
+            typer.echo(f"{found['title']}: the forecast does not react to these windows.")
+        else:
+            said = f"comprehensiveness {mean:.3f} ({low:.3f} to {high:.3f})"
+            typer.echo(f"{found['title']}: {said}; deleting its top 10 % changes {times:.1f} times as much as random")
     typer.echo(about["relevance"])
 
 
 def _attributions(
-    run: "LoadedRun",
-    series: "Series",
-    lookback: "np.ndarray",
-    column: int,
-    asked: str,
-    step: int | None,
-    baseline: str,
+    run: "LoadedRun", series: "Series", lookback: "np.ndarray", question: "Question", names: tuple[str, ...]
 ) -> dict[str, Any]:
     """What each method says about one window."""
-    if not asked:
+    if not names:
         return {"methods": {}}
     from core.explain.attribution import attribute, others_of
-    from core.explain.methods.contract import Question
 
-    question = Question(column, step, baseline)  # type: ignore[arg-type]
-    found = attribute(run, run.normalised(lookback), question, _methods(asked), others_of(run, series))
     return {
         "methods": {
             one.method.name: {
                 "title": one.method.title,
                 "values": one.values_BLC[0].tolist(),
                 "per_step": one.per_step_BL[0].tolist(),
-                "signed": one.method.signed and step is not None,
+                "signed": one.method.signed and question.step is not None,
                 "seconds": one.seconds,
                 "sentence": one.sentence(run.spec.columns),
             }
-            for one in found
+            for one in attribute(run, run.normalised(lookback), question, names, others_of(run, series))
         }
     }
 
 
 def _scores(
-    run: "LoadedRun",
-    series: "Series",
-    column: int,
-    asked: str,
-    step: int | None,
-    baseline: str,
-    windows: int,
-    truth: str,
+    run: "LoadedRun", series: "Series", question: "Question", names: tuple[str, ...], windows: int, truth: str
 ) -> dict[str, Any]:
-    """How well each map finds the truth."""
+    """How far the forecast follows each map, and how well each finds the truth: ``no_truth`` says why nothing is known.
+    Raises UserError where a truth was named that says nothing about this forecast."""
     if not windows:
-        return {"scores": []}
-    from core.explain.attribution import score
-    from core.explain.methods.contract import Question
+        return {"scores": [], "no_truth": "", "faithful": []}
+    from core.explain.attribution import faithful, score
 
-    question = Question(column, step, baseline)  # type: ignore[arg-type]
-    found = score(run, series, question, _methods(asked), windows, _truth(truth))
-    return {"scores": [{"name": one.name, **one.report()} for one in found]}
+    found, no_truth = [], ""
+    try:
+        found = score(run, series, question, names, windows, _truth(truth))
+    except UserError as error:
+        if truth:
+            raise
+        no_truth = str(error)
+    follows = faithful(run, series, question, names, windows)
+    return {
+        "scores": [{"name": one.name, **one.report()} for one in found],
+        "no_truth": no_truth,
+        "faithful": [{"name": one.name, **one.report()} for one in follows],
+    }
 
 
-def _methods(asked: str) -> tuple[str, ...]:
-    """Raises UserError for a method that is not there."""
-    from core.explain.methods.registry import method, methods
+def _methods(asked: str, run: "LoadedRun") -> tuple[str, ...]:
+    """All: those that this model can answer. Raises UserError for a method that is not there."""
+    if not asked:
+        return ()
+    from core.explain.methods.registry import method, methods_for
 
     if asked == "all":
-        return tuple(methods())
+        return tuple(methods_for(run.model))
     return tuple(method(name.strip()).name for name in asked.split(",") if name.strip())
 
 
@@ -673,8 +688,10 @@ def _tell(event: "Event") -> None:
 
 
 def _print(about: dict[str, Any], lines: bool = True) -> None:
-    """JSON on stdout; on one line where ``lines`` is False."""
-    typer.echo(json.dumps(about, indent=2 if lines else None, ensure_ascii=False))
+    """JSON on stdout, null for what is no number; on one line where ``lines`` is False."""
+    from core.jobs.worker import finite
+
+    typer.echo(json.dumps(finite(about), indent=2 if lines else None, ensure_ascii=False, allow_nan=False))
 
 
 def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fill) -> "tuple[Series, Audit, Choice]":

@@ -206,6 +206,34 @@ def test_explain_scores_every_map_against_a_truth(run, file, trained, tmp_path):
     assert "Gradient: AUPRC" in run("explain", trained[0], file, *asked).stdout
 
 
+def test_explain_scores_without_a_truth_by_what_the_forecast_does(run, file, trained):
+    asked = ["--method", "gradient,random", "--step", 1, "--score", 4]
+    about = json.loads(run("explain", trained[0], file, *asked, "--json").stdout)
+    assert about["scores"] == [] and about["no_truth"].startswith("No truth is known")
+    found = {one["name"]: one for one in about["faithful"]}
+    assert list(found) == ["published", "corrected", "gradient", "random"]
+    assert all(0 <= one["scores"]["comprehensiveness"][0] and one["times_random"] > 0 for one in found.values())
+    assert found["random"]["times_random"] == 1
+    text = run("explain", trained[0], file, *asked).stdout
+    assert "No truth is known" in text and "times as much as random" in text
+
+
+def test_all_methods_are_those_that_the_model_can_answer(run, file, tmp_path):
+    options = [*SMALL[:4], "--preset", "quick"]
+    assert not run("train", "--dataset", file, *options, "--model", "softs", "--out", tmp_path / "run").returncode
+    done = run("explain", tmp_path / "run", file, "--method", "all", "--score", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    about = json.loads(done.stdout)
+    assert "occlusion" in about["methods"] and "leave_scale_out" not in about["methods"]
+    assert about["no_truth"] == "A truth belongs to one step ahead. Choose a step." and len(about["faithful"]) > 5
+
+
+def test_study_list_says_what_there_is_and_how_long_it_takes(run):
+    lines = run("study", "list").stdout.splitlines()
+    assert [line.split(":")[0] for line in lines][:2] == ["saliency", "keys"]
+    assert all("minutes on two cores" in line for line in lines)
+
+
 def test_parity_reads_the_model_from_the_file(run, shared):
     done = run("parity", shared / "parity" / "crossscalenet_a.safetensors")
     report = json.loads(done.stdout)
@@ -264,10 +292,12 @@ def test_doctor_says_what_runs(run, home):
         (["explain", "{out}", "{file}", "--method", "shap"], "There is no method"),
         (["explain", "{out}", "{file}", "--method", "gradient", "--step", "99"], "this model forecasts 1 to 8"),
         (["explain", "{out}", "{file}", "--method", "gradient", "--baseline", "median"], "mean, zero"),
-        (["explain", "{out}", "{file}", "--score", "3"], "one step ahead"),
-        (["explain", "{out}", "{file}", "--score", "3", "--step", "2"], "No truth is known"),
+        (["explain", "{out}", "{file}", "--score", "3", "--truth", "syn1"], "one step ahead"),
+        (["explain", "{out}", "{file}", "--score", "3", "--step", "2", "--truth", "syn1"], "known for y only"),
         (["explain", "{out}", "{file}", "--score", "3", "--step", "2", "--truth", "{tmp}/no"], "No truth can be read"),
         (["parity", "{file}"], "cannot be read"),
+        (["study", "nix"], "There is no study called"),
+        (["study", "saliency", "--out", "{tmp}"], "is a folder"),
         (["bench", "--datasets", "{tmp}/none.csv", "--out", "{tmp}/x"], "There is no file"),
         (["bench", "--datasets", "{file},{file}", "--out", "{tmp}/x", "--models", "nix"], "There is no architecture"),
         (["bench", "--datasets", "{file}", "--out", "{tmp}/x", "--models", ","], "--models names nothing"),

@@ -203,22 +203,32 @@ def begun(title: str) -> str:
 
 
 def compare(
-    run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str] = (), others: Tensor | None = None
+    run: LoadedRun, x_BLC: Tensor, question: Question, names: Sequence[str] | None = None, others: Tensor | None = None
 ) -> Comparison:
-    """Every reading and every one of these methods (without: all that the model can answer) on the same windows.
+    """Every reading and every one of these methods (None: all that the model can answer) on the same windows.
     Raises UserError for a question without an answer."""
     probe = Probe(run.model, x_BLC, question, others, patch=PATCH)
     found = intrinsic(run, x_BLC, question.variate)
-    found += step_maps_of(probe, names or tuple(methods_for(run.model)))
+    found += step_maps_of(probe, tuple(methods_for(run.model)) if names is None else names)
     curves = {one.name: faithfulness.curves(probe, one.values_BL) for one in found}
     return Comparison(tuple(found), curves, faithfulness.random_curves(probe), question)
 
 
 def others_of(run: LoadedRun, series: Series, count: int = 64) -> Tensor:
-    """Windows that a baseline may be drawn from: evenly spaced test windows without missing steps."""
+    """Windows that a baseline may be drawn from, N x L x C: as ``whole_windows``, but there may be none."""
     test = run.test_windows(series)
-    x_BLC = test.batch(spaced(len(test), count))[0]
+    x_BLC = test.batch(spaced(len(test), count))[0] if len(test) else torch.zeros(0, 1, 1)
     return x_BLC[torch.isfinite(x_BLC).flatten(1).all(1)]
+
+
+def whole_windows(run: LoadedRun, series: Series, count: int) -> Tensor:
+    """Evenly spaced test windows without missing steps, B x L x C. Raises UserError where there is none."""
+    x_BLC = others_of(run, series, count)
+    if not len(x_BLC):
+        raise UserError(
+            f"{series.name} has no whole test window for this model. Fill its gaps, or use a longer series."
+        )
+    return x_BLC
 
 
 def spaced(total: int, count: int) -> Tensor:
@@ -272,14 +282,13 @@ def _maps(
     run: LoadedRun, series: Series, question: Question, names: Sequence[str], windows: int, weights_L: np.ndarray
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Name, title and map of every window in turn."""
-    test, others = run.test_windows(series), others_of(run, series)
-    for n, rows in enumerate(spaced(len(test), windows).split(BATCH)):
+    x_BLC, others = whole_windows(run, series, windows), others_of(run, series)
+    for n, x in enumerate(x_BLC.split(BATCH)):
         # a control draws anew for every window
-        asked = replace(question, seed=question.seed + n)
-        for found in step_maps(run, test.batch(rows)[0], asked, names, others):
+        for found in step_maps(run, x, replace(question, seed=question.seed + n), names, others):
             for map_L in found.values_BL:
                 yield found.name, found.title, map_L
-    for seed in range(min(windows, len(test))):
+    for seed in range(len(x_BLC)):
         for name, map_L in controls(run.spec.lookback, seed).items():
             if name != "random" or "random" not in names:
                 yield name, f"{name.capitalize()} (control)", map_L
@@ -289,12 +298,13 @@ def _maps(
 @dataclass(frozen=True)
 class Faithful:
     """How far the forecasts of many windows follow one map: ``scores`` by the names of ``faithfulness.SCORES`` with
-    their 95 % intervals, and ``times_random``: the change without the top 10 % over that without 10 % at random."""
+    their 95 % intervals, and ``times_random``: the change without the top 10 % over that without 10 % at random; None
+    where nothing changes."""
 
     name: str
     title: str
     scores: dict[str, Interval]
-    times_random: float
+    times_random: float | None
 
     def report(self) -> dict[str, Any]:
         return {"title": self.title, "scores": self.scores, "times_random": self.times_random}
@@ -303,23 +313,24 @@ class Faithful:
 def faithful(
     run: LoadedRun, series: Series, question: Question, names: Sequence[str], windows: int = 64
 ) -> list[Faithful]:
-    """Every reading, method and random orders (last) over evenly spaced test windows; needs no truth."""
-    test, others = run.test_windows(series), others_of(run, series)
+    """Every reading, method and random orders (last) over evenly spaced test windows; needs no truth. Raises UserError
+    where no window is whole."""
+    others, asked = others_of(run, series), [name for name in names if name != "random"]
     titles: dict[str, str] = {}
     found: dict[str, list[Curves]] = {}
-    for n, rows in enumerate(spaced(len(test), windows).split(BATCH)):
-        asked = replace(question, seed=question.seed + n)
-        one = compare(run, test.batch(rows)[0], asked, [name for name in names if name != "random"], others)
+    for n, x in enumerate(whole_windows(run, series, windows).split(BATCH)):
+        one = compare(run, x, replace(question, seed=question.seed + n), asked, others)
         titles |= {m.name: m.title for m in one.maps}
         for name, curves in (*one.curves.items(), ("random", one.control)):
             found.setdefault(name, []).append(curves)
     whole = {name: faithfulness.together(parts) for name, parts in found.items()}
+    times = {name: faithfulness.times_random(curves, whole["random"]) for name, curves in whole.items()}
     return [
         Faithful(
             name,
             titles.get(name, "Random order"),
             summary(curves.scores()),
-            faithfulness.times_random(curves, whole["random"]),
+            times[name] if np.isfinite(times[name]) else None,
         )
         for name, curves in whole.items()
     ]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from core.data.series import Series
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
-from core.explain.attribution import BATCH, PATCH, StepMap, intrinsic, others_of, spaced, step_maps_of
+from core.explain.attribution import BATCH, PATCH, StepMap, intrinsic, others_of, step_maps_of, whole_windows
 from core.explain.methods.contract import Probe, Question
 from core.explain.scores import Interval, summary
 from core.models.contract import Forecaster
@@ -185,18 +185,6 @@ def only_seed_differs(one: Spec, other: Spec) -> bool:
         return found | {"config": configure(spec.model, spec.config).model_dump(mode="json")}
 
     return one.seed != other.seed and about(one) == about(other)
-
-
-def whole_windows(run: LoadedRun, series: Series, count: int) -> Tensor:
-    """Evenly spaced test windows without missing steps, B x L x C. Raises UserError where there is none."""
-    test = run.test_windows(series)
-    x_BLC = test.batch(spaced(len(test), count))[0] if len(test) else torch.zeros(0, 1, 1)
-    x_BLC = x_BLC[torch.isfinite(x_BLC).flatten(1).all(1)]
-    if not len(x_BLC):
-        raise UserError(
-            f"{series.name} has no whole test window for this model. Fill its gaps, or use a longer series."
-        )
-    return x_BLC
 
 
 def maps_of(

@@ -43,7 +43,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "focus, sharpness 1, scale dropout 0.1": _FOCUS | {"scale_dropout": 0.1},
     "focus, sharpness 1, scale dropout 0.15": _FOCUS | {"scale_dropout": 0.15},
     "focus, sharpness 1, scale dropout 0.2": _FOCUS | {"scale_dropout": 0.2},
+    "focus, sharpness 1, scale dropout 0.3": _FOCUS | {"scale_dropout": 0.3},
+    "focus, sharpness 1, agreement 0.03": _FOCUS | {"agreement": 0.03},
+    "focus, sharpness 1, agreement 0.03, scale dropout 0.15": _FOCUS | {"agreement": 0.03, "scale_dropout": 0.15},
     "gated residual, focus, sharpness 1, scale dropout 0.15": _FOCUS | {"gated_residual": True, "scale_dropout": 0.15},
+    "gated residual, agreement 0.03": {"gated_residual": True, "agreement": 0.03},
 }
 
 
@@ -210,8 +214,8 @@ def on_frontier(row: Row, found: Sequence[Row]) -> bool:
 
 
 def sets() -> list[Series]:
-    """Two with a known rule; a call may name others, such as ETTh1 and ETTh2."""
-    return known_sets((5, 8))
+    """Those whose rule is known; a call may name others, such as ETTh1 and ETTh2."""
+    return known_sets()
 
 
 def look(found: Look) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
 from core.explain import relevance, sanity
+from core.explain.attribution import whole_windows
 from core.explain.methods.contract import Question
 from core.explain.sanity import Kept, Row, kept_of, only_seed_differs, rank_correlation, sentence
 from tests.evaluate.test_run import trained
@@ -137,7 +138,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_refused(run, waves):
 
 def test_windows_with_missing_steps_are_left_out(run, waves):
     waves.values[330:340] = np.nan
-    assert 0 < len(sanity.whole_windows(run, waves, 400)) < run.count(waves)
+    assert 0 < len(whole_windows(run, waves, 400)) < run.count(waves)
     waves.values[320:] = np.nan
     waves.values[:320:5] = np.nan
     with pytest.raises(UserError, match="no whole test window"):

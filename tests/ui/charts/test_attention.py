@@ -62,7 +62,7 @@ def test_strips_are_multiples_of_an_even_share(trace: Trace) -> None:
 
 def test_an_all_zero_map_is_drawn_as_nothing_and_divides_by_nothing() -> None:
     class Silent:
-        method, values = "published", np.zeros(32)
+        method, title, values = "published", "Published attention", np.zeros(32)
 
     assert (charts.strips([Silent()])["share"] == 0).all()
 
