@@ -205,29 +205,41 @@ def sentence(title: str, agreed: float, times: float, reference: str = "occlusio
     return f"{ranks}; deleting its top 10 % changes the forecast {compared} deleting 10 % at random."
 
 
-def infidelity(probe: Probe, values_BLC: np.ndarray, draws: int = 20, noise: float = 0.1) -> np.ndarray:
-    """B each: how far the attribution's promise for a small random change is from what happens, squared; low is right.
-
-    ``noise`` is the change's deviation on the z-scored scale. Yeh 2019, by captum, with its optimal scaling.
+def infidelity(
+    probe: Probe, values_BLC: np.ndarray, per_unit: bool = False, draws: int = 20, taken: float = 0.1
+) -> np.ndarray:
+    """B each: what the map's promise for random values taken away misses of what happens, squared, as a share of what
+    happens, squared: 0 is right, 1 says nothing; NaN where nothing happens. ``per_unit``: the map's values are slopes
+    (``Method.per_unit``). Each value is taken away with the chance ``taken``. Yeh 2019, by captum, with its optimal
+    scaling; taking away in place of noise, and the share, are ours, so that slopes and parts of a forecast compare.
     """
     from captum.metrics import infidelity as by_captum
 
-    torch.manual_seed(probe.question.seed)
+    base_NLC = probe.baseline_BLC.repeat_interleave(draws, 0)
 
-    def shaken(x_NLC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        change = torch.randn_like(x_NLC) * noise
-        return change, x_NLC - change
+    def without(x_NLC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        taken_NLC = (torch.rand(x_NLC.shape) < taken).to(x_NLC)
+        change_NLC = taken_NLC * (x_NLC - base_NLC)
+        return change_NLC if per_unit else taken_NLC, x_NLC - change_NLC
 
-    found = by_captum(
-        probe.value,
-        shaken,
-        probe.x_BLC,
-        torch.from_numpy(np.asarray(values_BLC, np.float32)),
-        additional_forward_args=(probe.rows_B,),
-        n_perturb_samples=draws,
-        normalize=True,
-    )
-    return found.detach().numpy()
+    def missed(values: torch.Tensor, normalize: bool) -> np.ndarray:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(probe.question.seed)
+            found = by_captum(
+                probe.value,
+                without,
+                probe.x_BLC,
+                values,
+                additional_forward_args=(probe.rows_B,),
+                n_perturb_samples=draws,
+                normalize=normalize,
+            )
+        return found.detach().numpy()
+
+    values = torch.from_numpy(np.asarray(values_BLC, np.float32))
+    happens_B = missed(torch.zeros_like(values), False)
+    promised = missed(values, True) if values.any() else happens_B
+    return np.divide(promised, happens_B, out=np.full(len(happens_B), np.nan), where=happens_B > 0)
 
 
 def sensitivity(probe: Probe, method: Method, draws: int = 5, radius: float = 0.02) -> np.ndarray:
@@ -235,14 +247,18 @@ def sensitivity(probe: Probe, method: Method, draws: int = 5, radius: float = 0.
     ``radius``; low is right. Yeh 2019, by captum."""
     from captum.metrics import sensitivity_max
 
-    torch.manual_seed(probe.question.seed)
-
     def explain(inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
         return (method.attribute(probe.about(inputs[0])),)
 
-    found = sensitivity_max(
-        explain, (probe.x_BLC,), perturb_radius=radius, n_perturb_samples=draws, max_examples_per_batch=len(probe.x_BLC)
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(probe.question.seed)
+        found = sensitivity_max(
+            explain,
+            (probe.x_BLC,),
+            perturb_radius=radius,
+            n_perturb_samples=draws,
+            max_examples_per_batch=len(probe.x_BLC),
+        )
     return found.detach().numpy()
 
 

@@ -1,5 +1,6 @@
 """Does a map speak of this model? Three comparisons of a run's maps with maps that should, or should not, be like them
-(saliency.md): with fresh weights, with uniform attention, and with other seeds.
+(saliency.md): with fresh weights, with uniform attention, and with other seeds; and whether a map keeps what it
+promises, and holds still (infidelity and sensitivity, ``faithfulness``).
 
 Fresh weights, Adebayo et al. 2018: the same architecture that has learnt nothing; a map that hardly changes explains
 the architecture. Uniform attention, Jain & Wallace 2019, Wiegreffe & Pinter 2019: a map that hardly changes does not
@@ -24,8 +25,10 @@ from torch import Tensor, nn
 from core.data.series import Series
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
+from core.explain import faithfulness
 from core.explain.attribution import BATCH, PATCH, StepMap, intrinsic, others_of, step_maps_of, whole_windows
 from core.explain.methods.contract import Probe, Question
+from core.explain.methods.registry import method
 from core.explain.scores import Interval, summary
 from core.models.contract import Forecaster
 from core.models.registry import configure
@@ -33,6 +36,7 @@ from core.training.loop import make_model
 from core.training.spec import Spec
 
 WINDOWS = 32
+STRICT = 8  # of them infidelity and sensitivity are asked about: both ask a model many times
 DRAWS = 3  # of fresh weights
 FLAT = 1e-5  # a map whose values differ by less than this share of the largest is flat: rounding ranks nothing
 MUCH, LITTLE = 0.5, 0.2  # rank correlations from which a map is called the architecture's, and up to which not (ours)
@@ -63,7 +67,8 @@ class Kept:
 
 @dataclass(frozen=True)
 class Row:
-    """One map. ``reading`` is True for a reading of the model's own attention, False for an attribution method."""
+    """One map. ``reading`` is True for a reading of the model's own attention, False for an attribution method.
+    ``infidelity`` and ``sensitivity`` are those of ``faithfulness``; None for a reading, which promises no change."""
 
     name: str
     title: str
@@ -71,6 +76,8 @@ class Row:
     fresh: Kept
     uniform: Kept
     seeds: Kept
+    infidelity: Interval | None = None
+    sensitivity: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ class Sanity:
                 "Fresh weights": row.fresh.text,
                 "Uniform attention": row.uniform.text,
                 "Other seeds": row.seeds.text,
+                "Infidelity": in_words(row.infidelity),
+                "Sensitivity": in_words(row.sensitivity),
             }
             for row in self.rows
         ]
@@ -141,6 +150,7 @@ def sanity(
     def kept(name: str, kind: str, reason: str) -> Kept:
         return kept_of([np.concatenate(parts) for key, parts in found.items() if key[:2] == (name, kind)], reason)
 
+    strict = Probe(run.model, x_BLC[:STRICT], question, chance, PATCH)
     rows = [
         Row(
             name,
@@ -149,6 +159,7 @@ def sanity(
             kept(name, "fresh", "no random weights: fitted"),
             kept(name, "uniform", "is the attention itself" if parts[0].signed_BLC is None else "no attention"),
             kept(name, "seeds", "no other seed"),
+            **({} if parts[0].signed_BLC is None else promises(strict, name)),
         )
         for name, parts in own.items()
     ]
@@ -217,6 +228,25 @@ def rank_correlation(one_BL: np.ndarray, other_BL: np.ndarray) -> np.ndarray:
 def flat(map_BL: np.ndarray) -> np.ndarray:
     """Whether a map ranks no step above another, B."""
     return np.ptp(map_BL, axis=1) <= FLAT * np.abs(map_BL).max(axis=1)
+
+
+def promises(probe: Probe, name: str) -> dict[str, Interval | None]:
+    """Infidelity and sensitivity of a method over the windows of a probe; None where nothing happens."""
+    known = method(name)
+    values_BLC = known.attribute(probe).numpy()
+    by_window = {
+        "infidelity": faithfulness.infidelity(probe, values_BLC, known.per_unit),
+        "sensitivity": faithfulness.sensitivity(probe, known),
+    }
+    return {
+        kind: summary([{kind: value} for value in found_B])[kind] if np.isfinite(found_B).any() else None
+        for kind, found_B in by_window.items()
+    }
+
+
+def in_words(value: Interval | None) -> str:
+    """What a cell of the table says."""
+    return "" if value is None else f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
 
 
 def kept_of(found: Sequence[np.ndarray], reason: str) -> Kept:

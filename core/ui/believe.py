@@ -104,7 +104,9 @@ def _sanity(asked: Asked, strips: Sequence[Any]) -> None:
     ]
     seeds = f"{found.others} run{'s' * (found.others != 1)} of other seeds"
     about = (
-        f"Rank correlation with this model's own map, mean and 95 % interval; {found.draws} draws of weights, {seeds}."
+        f"Rank correlation with this model's own map, mean and 95 % interval; {found.draws} draws of weights, {seeds}. "
+        "Infidelity is the share of a change that the map does not foretell when values are taken away at random (0 is "
+        "right, 1 says nothing); sensitivity is how much of the map changes at most with a small change of the window."
     )
     widgets.note(f"{about} {'; '.join(changes).capitalize()}{'.' * bool(changes)}")
 

@@ -164,9 +164,11 @@ def test_a_linear_models_gradient_is_faithful_and_steady():
     probe = Probe(shaken("dlinear", {"normalise": False}), windows(), Question(0, 2))
     gradient = method("gradient")
     right = gradient.attribute(probe).numpy()
-    np.testing.assert_allclose(infidelity(probe, right), 0, atol=1e-6)
-    wrong = np.roll(right, 7, axis=1)
-    assert (infidelity(probe, wrong) > 1e-6).all()
+    np.testing.assert_allclose(infidelity(probe, right, per_unit=True), 0, atol=1e-6)
+    for name in ("adds_up", "gradient_input", "occlusion"):  # parts of the forecast: the same for a linear model
+        np.testing.assert_allclose(infidelity(probe, method(name).attribute(probe).numpy()), 0, atol=1e-6)
+    assert (infidelity(probe, np.roll(right, 7, axis=1), per_unit=True) > 0.1).all()
+    np.testing.assert_allclose(infidelity(probe, np.zeros_like(right)), 1)
     np.testing.assert_allclose(sensitivity(probe, gradient), 0, atol=1e-5)
     assert (sensitivity(probe, method("gradient_input")) > 1e-3).all()
 

@@ -46,6 +46,9 @@ def test_every_map_is_compared_and_the_answer_is_the_same_again(run, waves):
         for kept in (row.fresh, row.seeds):
             assert kept.windows == 20 and (kept.correlation is None or -1 <= told(kept)[1] <= told(kept)[2] <= 1)
         assert row.uniform.text == "is the attention itself" if row.reading else row.uniform.windows == 20
+        assert (row.infidelity is None) == (row.sensitivity is None) == row.reading
+    assert rows(found)["random"].infidelity[0] > 0.5 > rows(found)["adds_up"].infidelity[0]
+    assert rows(found)["occlusion"].sensitivity[0] > 0 == rows(found)["random"].sensitivity[0]
     assert rows(found)["ablation"].fresh.text == "flat", "it tells no step from another"
     assert found.sentence.startswith("With fresh weights the published map keeps rank correlation")
     assert [line["Map"] for line in found.table()][:2] == ["Published attention", "Corrected attention"]

@@ -50,8 +50,8 @@ class Question:
 @dataclass(frozen=True)
 class Method:
     """``signed``: whether the sign says if a value raises or lowers the forecast. ``per_step``: False where it tells
-    variates apart, not steps. ``scales``: only for models whose forecast is a sum over scales. ``attribute`` gives
-    B x L x C."""
+    variates apart, not steps. ``scales``: only for models whose forecast is a sum over scales. ``per_unit``: its values
+    are slopes, forecast per unit of input, not parts of the forecast. ``attribute`` gives B x L x C."""
 
     name: str
     title: str
@@ -61,6 +61,7 @@ class Method:
     signed: bool = True
     per_step: bool = True
     scales: bool = False
+    per_unit: bool = False
 
 
 class Probe:

@@ -18,4 +18,5 @@ METHOD = Method(
     "Simonyan et al. 2014, by captum",
     "How fast the forecast would change with each value. It says nothing of how large the value is.",
     attribute,
+    per_unit=True,
 )

@@ -38,4 +38,5 @@ METHOD = Method(
     "Smilkov et al. 2017, by captum",
     f"The gradient, averaged over {SAMPLES} windows with a little noise.",
     attribute,
+    per_unit=True,
 )
