@@ -49,7 +49,7 @@ def upload_to_heatmap(browser: Browser, home: Path) -> tuple[list[Row], Path]:
             expect(state(visitor)).to_contain_text("Finished")
             marks.append(time.perf_counter())
             state(visitor).get_by_role("link", name="Attention").click()
-            picture = visitor.chart("Patch attention")
+            picture = visitor.chart("Contributions, strongest")
             expect(picture.locator("path[aria-label*='weight']").first).to_be_attached()
             marks.append(time.perf_counter())
             run = home / "data" / "runs" / visitor.query["run"]
