@@ -97,7 +97,7 @@ def watch(name: str, before: tuple[int, bool]) -> None:
 
 def answer(one: Study, now: Standing) -> None:
     """The sentence, the figure and the table, of what is finished so far."""
-    cells = one.finished(runner.grid(one.name))
+    cells = runner.finished(one.name)
     if not cells:
         if not now.running:
             widgets.note(f"Not run yet. It trains {now.cells} small models on generated series; no data is needed.")

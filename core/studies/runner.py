@@ -108,6 +108,12 @@ class Runner:
             trouble = lines[-1] if lines and "Error" in lines[-1] else ""
         return Standing(alive, len(plan), len(done) - failed, failed, left, trouble)
 
+    def finished(self, name: str) -> list[Cell]:
+        """The study's own cells that have a result; cells of an older form of it, or of other series, do not count."""
+        known = self.grid(name).cells()
+        found = [known[cell.key] for cell in planned(name) if cell.key in known]
+        return [cell for cell in found if "study" in cell.numbers]
+
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
