@@ -230,7 +230,7 @@ def test_all_methods_are_those_that_the_model_can_answer(run, file, tmp_path):
 
 def test_study_list_says_what_there_is_and_how_long_it_takes(run):
     lines = run("study", "list").stdout.splitlines()
-    assert [line.split(":")[0] for line in lines][:2] == ["saliency", "keys"]
+    assert [line.split(":")[0] for line in lines][:2] == ["saliency", "readings"]
     assert all("minutes on two cores" in line for line in lines)
 
 

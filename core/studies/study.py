@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.evaluate.run import LoadedRun
     from core.jobs.directory import JobDirectory
 
-ORDER = ("saliency", "keys", "scales", "dual_keys", "attention_matters")
+ORDER = ("saliency", "readings", "keys", "scales", "dual_keys", "attention_matters")
 SYN_SEED = 0
 LOOKBACK, HORIZON = 96, 24  # of the synthetic sets; a horizon of one leaves CrossScaleNet's attention even
 
@@ -46,8 +46,8 @@ class Figure:
 
     ``table`` has the columns x, y, value and facet (empty text where there is one field only). ``tiles``: x and y are
     names, in order of appearance, value is written on each; ``lines`` and ``points``: x and value are numbers, y names
-    the line or the point. ``low`` and ``high`` bound the colours or the value axis, NaN leaves it open; ``rule`` is a
-    value that counts, drawn as a line.
+    the line or the point. ``low`` and ``high`` bound the colours (both are needed) or the value axis, NaN leaves it
+    open; ``rule`` is a value that counts, drawn as a line.
     """
 
     kind: Literal["tiles", "lines", "points"]

@@ -10,7 +10,8 @@ import pytest
 
 from core.data.synthetic import syn
 from core.errors import UserError
-from core.studies import dual_keys, keys, saliency, scales
+from core.models.registry import architectures
+from core.studies import dual_keys, keys, readings, saliency, scales
 from core.studies.grid import Cell, Grid
 from core.studies.runner import Runner, planned
 from core.studies.study import Study, known_sets, known_spec, studies, study
@@ -35,7 +36,7 @@ def shortened(cell: Cell) -> Cell:
 
 
 def test_the_registry_finds_every_study():
-    assert list(studies())[:4] == ["saliency", "keys", "scales", "dual_keys"]
+    assert list(studies())[:5] == ["saliency", "readings", "keys", "scales", "dual_keys"]
     for one in studies().values():
         assert one.question.endswith("?") and one.source and one.minutes > 0
     with pytest.raises(UserError, match="saliency"):
@@ -50,12 +51,13 @@ def test_cells_withhold_the_target_and_differ():
     assert len(planned("keys")) == 6 * 8 and len(planned("saliency")) == 8
 
 
-@pytest.mark.parametrize("module", [saliency, keys, scales, dual_keys])
+@pytest.mark.parametrize("module", [saliency, readings, keys, scales, dual_keys])
 def test_a_study_ends_in_a_figure_a_sentence_and_files(module, tmp_path, monkeypatch):
     one = quick(module.STUDY)
     monkeypatch.setattr("core.studies.study.studies", lambda: {one.name: one})
     monkeypatch.setattr(saliency, "WINDOWS", 3)
     monkeypatch.setattr(keys, "WINDOWS", 3)
+    monkeypatch.setattr(readings, "WINDOWS", 3)
     plan = one.plan(tmp_path / one.name)
     plan.run(lambda text: None)
     assert not [cell.error for cell in plan.grid.cells().values() if cell.error]
@@ -77,6 +79,22 @@ def test_a_study_ends_in_a_figure_a_sentence_and_files(module, tmp_path, monkeyp
 
 def test_nothing_is_written_of_nothing(tmp_path):
     assert write(saliency.STUDY, Grid(tmp_path / "none"), []) == []
+
+
+def test_readings_are_of_every_architecture_whose_attention_leads_to_steps():
+    asked = [cell.spec.model for cell in planned("readings")]
+    assert asked == [name for name, one in architectures().items() if one.capabilities.saliency]
+    assert {"crossscalenet", "s2tx", "scalefusion", "patchtst"} <= set(asked) and "casa" not in asked
+
+
+def test_a_forecast_that_reacts_to_nothing_follows_no_reading():
+    scores = {"comprehensiveness": [0.0] * 3, "sufficiency": [0.0] * 3}
+    maps = {"rollout": 2.0, "published": None, "adds_up": 3.0, "gradient": 1.0, "occlusion": None, "random": 1.0}
+    faithful = {name: {"title": name, "scores": scores, "times_random": times} for name, times in maps.items()}
+    (series,) = readings.sets()
+    cell = replace(readings.cells([series])[0], numbers={"study": {"faithful": faithful}})
+    assert "for 1 of 2 readings of an attention, 1.0 times" in readings.sentence([cell])
+    assert "published" not in list(readings.figure([cell]).table["y"])
 
 
 def test_saliency_averages_by_hand():

@@ -96,25 +96,22 @@ def _lines(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, A
 
 
 def _points(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
+    """Names stand on the side where there is room: left of a point in the right half."""
+    wide = [*table["x"], *([] if math.isnan(figure.rule) else [figure.rule])]
+    middle = (min(wide) + max(wide)) / 2
     place = {
         "x": quantity("x", title=figure.x, scale={"zero": False, "padding": 24}),
         "y": quantity("value", title=figure.value, scale={"zero": False, "padding": 16}),
     }
-    layers = [
-        mark("point", name, place | {"tooltip": tip(("told", " "))}, size=60, filled=True, color=colors.accent),
-        mark(
-            "text",
-            name,
-            place | {"text": {"field": "y", "type": "nominal"}},
-            dy=-10,
-            fontSize=11,
-            color=colors.muted,
-        ),
-    ]
+    written = place | {"text": {"field": "y", "type": "nominal"}}
+    layers = [mark("point", name, place | {"tooltip": tip(("told", " "))}, size=60, filled=True, color=colors.accent)]
+    for side, align, off in (("<=", "left", 9), (">", "right", -9)):
+        text = mark("text", name, written, align=align, dx=off, fontSize=11, color=colors.muted)
+        layers.append(text | {"transform": [{"filter": f"datum.x {side} {middle}"}]})
     if not math.isnan(figure.rule):
         line = {"data": {"values": [{"x": figure.rule}]}, "encoding": {"x": quantity("x")}}
         layers.insert(0, line | {"mark": {"type": "rule", "strokeDash": [4, 3], "color": colors.baseline}})
-    return {"layer": layers, "height": 200}
+    return {"layer": layers, "height": 180}
 
 
 def _names(**more: Any) -> dict[str, Any]:
