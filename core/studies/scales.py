@@ -41,13 +41,9 @@ def _count(cell: Cell) -> int:
     return int(cell.spec.config.get("scales", 4))
 
 
-def _moved(cell: Cell) -> float:
-    """By how much the weight that moved most has moved from its start."""
-    from math import exp
-
-    begun = 1 / (1 + exp(-1))  # every weight starts at sigmoid(1)
-    last = cell.numbers["study"]["weights"][-1:] or [[]]
-    return max((abs(weight - begun) for weight in last[0]), default=0.0)
+def _apart(found: Sequence[float]) -> float:
+    """By how much the largest exceeds the smallest."""
+    return max(found) - min(found) if found else 0.0
 
 
 def table(cells: Sequence[Cell]) -> "pd.DataFrame":
@@ -96,11 +92,15 @@ def sentence(cells: Sequence[Cell]) -> str:
     whole = max(len(values) for values in by_count.values())
     means = {count: mean(values) for count, values in by_count.items() if len(values) == whole}
     best = min(means, key=means.__getitem__)
-    moved = max((_moved(cell) for cell in cells if _count(cell) > 1), default=0.0)
+    last = [cell.numbers["study"] for cell in cells if _count(cell) > 1]
+    weights, shares = (
+        max((_apart(values) for values in found), default=0.0)
+        for found in ([one["weights"][-1] for one in last if one["weights"]], [one["shares"] for one in last])
+    )
     gain = f", {100 * (1 - means[best] / means[1]):.1f} % below one scale" if 1 in means and best != 1 else ""
     return (
-        f"The error is least with {best} scale{'s' * (best > 1)}{gain}; the weights of the scales move by at most "
-        f"{moved:.3f} from where they start (0.731), so that they say little by themselves."
+        f"The error is least with {best} scale{'s' * (best > 1)}{gain}; within a model the weights of the scales differ "
+        f"by at most {weights:.3f}, their shares of the forecast by {shares:.2f}: the weights say little by themselves."
     )
 
 
