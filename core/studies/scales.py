@@ -98,9 +98,10 @@ def sentence(cells: Sequence[Cell]) -> str:
         for found in ([one["weights"][-1] for one in last if one["weights"]], [one["shares"] for one in last])
     )
     gain = f", {100 * (1 - means[best] / means[1]):.1f} % below one scale" if 1 in means and best != 1 else ""
+    little = ": the weights say little by themselves" if weights < shares / 2 else ""
     return (
         f"The error is least with {best} scale{'s' * (best > 1)}{gain}; within a model the weights of the scales differ "
-        f"by at most {weights:.3f}, their shares of the forecast by {shares:.2f}: the weights say little by themselves."
+        f"by at most {weights:.3f}, their shares of the forecast by {shares:.2f}{little}."
     )
 
 

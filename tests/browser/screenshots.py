@@ -1,10 +1,12 @@
 """``python -m tests.browser.screenshots``: every page to ``docs/screenshots/<page>-<width>-<light|dark>.png``.
 
 Data, Train, Forecast and Scales show ETTh1 where the benchmark series lie beside the checkout, else generated waves;
-Attention shows SYN5, whose truth is known, Models an architecture at its usual shapes. Look at each of them after a
+Attention shows SYN5, whose truth is known, Studies what was measured of SYN1 to SYN8, Models an architecture at its
+usual shapes. Look at each of them after a
 change of a page.
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +30,9 @@ def main() -> None:
         home = Path(temporary)
         real = prepared.train(home, load(), preset("quick"))
         known = secret(home)
+        answers = home / "data" / "studies"
+        answers.mkdir(parents=True)
+        shutil.copy(ROOT / "docs" / "results" / "saliency.jsonl", answers)
         server = Server(home)
         server.start()
         try:
@@ -70,6 +75,7 @@ def take(visitor: Visitor, real: prepared.Trained, known: prepared.Trained, size
         ("forecast", "forecast", dataset | run | window, 10),
         ("scales", "scales", dataset | run | window, 9),
         ("attention", "attention", {"dataset": known.dataset, "run": known.run, "window": 800}, 1),
+        ("studies", "studies", {"study": "saliency"}, 2),
         ("models", "models", {"model": "crossscalenet"}, 1),
     )
     for name, page, asked, charts in pages:
