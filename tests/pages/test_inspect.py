@@ -272,6 +272,22 @@ def test_sanity_is_one_button_one_table_one_sentence(place: Path, trained: tuple
     assert "0 runs of other seeds" in words(at)
 
 
+def test_a_model_that_ignores_its_window_is_said_to(place: Path, trained: tuple) -> None:
+    """Weights that are all zero, those of the window's own normalisation too."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = place / "runs" / trained[2] / "checkpoint.safetensors"
+    with safe_open(str(path), "pt") as file:
+        weights, about = {name: file.get_tensor(name) * 0 for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(weights, str(path), about)
+    at = page("attention", run=trained[2], window=3)
+    sound(at)
+    assert "does not react to this window" in words(at)
+    at.button(key="sanity").click().run()
+    sound(at)
+
+
 def test_another_window_stands_beside(place: Path, trained: tuple) -> None:
     at = page("attention", run=trained[2], window=3)
     before = len(at.get("vega_lite_chart"))
