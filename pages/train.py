@@ -148,7 +148,8 @@ def show_form() -> None:
             proposed = _propose_lookback(dataset, preset, model, series.name, split)
             lookback = st.number_input("Look-back, steps", 2, 100_000, key=f"lookback-{dataset}")
             ahead = max(min(reach, (split.validation - split.train) // 2), 1)  # several validation windows at least
-            horizon = st.number_input("Horizon, steps", 1, 100_000, ahead, key=f"horizon-{dataset}")
+            st.session_state.setdefault(f"horizon-{dataset}", ahead)
+            horizon = st.number_input("Horizon, steps", 1, 100_000, key=f"horizon-{dataset}")
         if preset == "published" and kind.published:
             _say_lookback(kind.title, dataset, lookback, proposed)
         start, changes = _recipe(preset, model, series.name)

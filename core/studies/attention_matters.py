@@ -235,7 +235,7 @@ STUDY = Study(
     "Attention that matters",
     "Can the attention be made to matter, at no cost in error?",
     "ours, after Jain & Wallace 2019",
-    40,
+    75,
     sets,
     cells,
     look,

@@ -102,7 +102,7 @@ STUDY = Study(
     "Completeness of the dual keys",
     "Do the two keys together hold what a coarse scale needs to know of the future?",
     "arXiv 2509.22839, its dual keys; the measure is ours",
-    3,
+    5,
     known_sets,
     cells,
     look,

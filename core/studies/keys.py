@@ -116,7 +116,7 @@ STUDY = Study(
     "Key ablation",
     "Does it matter where the keys of the attention come from?",
     "arXiv 2509.22839, its ablation of the keys",
-    12,
+    20,
     known_sets,
     cells,
     look,

@@ -71,12 +71,14 @@ def table(cells: Sequence[Cell]) -> "pd.DataFrame":
 def figure(cells: Sequence[Cell]) -> Figure:
     import pandas as pd
 
-    drawn = table(cells).query("map != 'Random order'").dropna(subset=["times random"])
-    rows = pd.DataFrame(
-        {"x": drawn["architecture"], "y": drawn["map"], "value": drawn["times random"], "facet": drawn["set"]}
-    )
-    most = max(float(rows["value"].max()), 1) if len(rows) else 1
-    return Figure("tiles", rows, "architecture", "map", "times random", sentence(cells), 0, most, form=".1f")
+    rows = [
+        {"x": line["architecture"], "y": line["map"], "value": line["times random"], "facet": line["set"]}
+        for line in table(cells).to_dict("records")
+        if line["map"] != "Random order" and pd.notna(line["times random"])
+    ]
+    most = max((row["value"] for row in rows), default=1.0)
+    drawn = pd.DataFrame(rows, columns=pd.Index(["x", "y", "value", "facet"]))
+    return Figure("tiles", drawn, "architecture", "map", "times random", sentence(cells), 0, most, form=".1f")
 
 
 def sentence(cells: Sequence[Cell]) -> str:

@@ -100,8 +100,8 @@ def sentence(cells: Sequence[Cell]) -> str:
     gain = f", {100 * (1 - means[best] / means[1]):.1f} % below one scale" if 1 in means and best != 1 else ""
     little = ": the weights say little by themselves" if weights < shares / 2 else ""
     return (
-        f"The error is least with {best} scale{'s' * (best > 1)}{gain}; within a model the weights of the scales differ "
-        f"by at most {weights:.3f}, their shares of the forecast by {shares:.2f}{little}."
+        f"The error is least with {best} scale{'s' * (best > 1)}{gain}; within a model the weights of the scales "
+        f"differ by at most {weights:.3f}, their shares of the forecast by {shares:.2f}{little}."
     )
 
 
@@ -110,7 +110,7 @@ STUDY = Study(
     "Number of scales",
     "How many scales does it take, and do their weights say which one counts?",
     "arXiv 2509.22839, its ablation of the scales",
-    6,
+    8,
     sets,
     cells,
     look,

@@ -284,3 +284,30 @@ def test_deleting_asks_first_and_names_the_runs(app, home, small_spec):
     at.button(key="delete").click().run()
     assert "run of waves" in words(sound(at))
     assert len(stored()) == 1
+
+
+def test_the_profile_is_computed_when_it_is_opened_and_its_lengths_go_to_train(app):
+    id_ = keep(sine_series())
+    at = sound(app("data", dataset=id_))
+    assert "For a first training" not in str([table.value for table in at.table])
+    at.session_state[f"profile-{id_}"] = True
+    at.run()
+    sound(at)
+    table = next(frame.value for frame in at.dataframe if "seasonal strength" in frame.value)
+    assert list(table["season, steps"]) == [24] * len(table)
+    assert "One season, of 24 steps" in words(at)
+    at.button(key="train-suggested").click().run()
+    sound(at)
+    assert at.number_input(key=f"horizon-{id_}").value == 20  # 400 rows hold no more
+    assert at.number_input(key=f"lookback-{id_}").value == 24
+
+
+def test_the_profile_shows_where_values_are_missing(app):
+    series = sine_series()
+    series.values[50:100, 1] = np.nan
+    id_ = keep(series)
+    at = app("data", dataset=id_)
+    before = len(at.get("vega_lite_chart"))
+    at.session_state[f"profile-{id_}"] = True
+    sound(at.run())
+    assert "Missing values" in words(at) and len(at.get("vega_lite_chart")) == before + 2

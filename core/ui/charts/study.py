@@ -7,9 +7,8 @@ from typing import Any
 
 from core.studies.study import Figure
 from core.ui.charts.picture import Picture, mark, quantity, tip
-from core.ui.theme import SEQUENTIAL, Colors
-
-TILE = 26  # pixels of a tile
+from core.ui.charts.tiles import tiles
+from core.ui.theme import Colors
 
 
 def study_picture(figure: Figure, colors: Colors) -> Picture:
@@ -47,37 +46,8 @@ def _told(figure: Figure, row: dict[str, Any]) -> str:
 
 
 def _tiles(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
-    rows, columns = (list(dict.fromkeys(table[axis])) for axis in ("y", "x"))
-    signed = figure.low < 0 < figure.high
-    scale: dict[str, Any] = {"domain": [figure.low, figure.high], "clamp": True}
-    if signed:
-        scale |= {"domain": [figure.low, 0, figure.high], "range": list(colors.signed), "interpolate": "lab"}
-    else:
-        scale |= {"scheme": SEQUENTIAL}
-    legend = {"title": figure.value, "orient": "top", "gradientLength": 160, "gradientThickness": 8, "titleLimit": 400}
-    place = {
-        "x": {"field": "x", "type": "nominal", "sort": columns, "title": None, "axis": _names(angle=0)},
-        "y": {"field": "y", "type": "nominal", "sort": rows, "title": None, "axis": _names(labelLimit=220)},
-    }
-    first = name == "part0"
-    shade = quantity("value", scale=scale, legend=legend if first else None)
-    middle = (figure.low + figure.high) / 2
-    # numbers must be read on both ends of the colours
-    dark, pale = ("#14181B", "#FBFBF9")
-    far = f"abs(datum.value) > {0.6 * figure.high}"
-    ink = (
-        {"condition": {"test": far, "value": colors.ground}, "value": colors.text}
-        if signed
-        else {"condition": {"test": f"datum.value > {middle}", "value": dark}, "value": pale}
-    )
-    text = {"field": "value", "type": "quantitative", "format": figure.form}
-    return {
-        "layer": [
-            mark("rect", name, place | {"color": shade, "tooltip": tip(("told", " "))}, stroke=colors.ground),
-            mark("text", name, place | {"text": text, "color": ink}, fontSize=11),
-        ],
-        "height": {"step": TILE},
-    }
+    legend = figure.value if name == "part0" else ""
+    return tiles(name, table, figure.low, figure.high, figure.form, colors, legend)
 
 
 def _lines(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, Any]:
@@ -112,7 +82,3 @@ def _points(figure: Figure, name: str, table: Any, colors: Colors) -> dict[str, 
         line = {"data": {"values": [{"x": figure.rule}]}, "encoding": {"x": quantity("x")}}
         layers.insert(0, line | {"mark": {"type": "rule", "strokeDash": [4, 3], "color": colors.baseline}})
     return {"layer": layers, "height": 180}
-
-
-def _names(**more: Any) -> dict[str, Any]:
-    return {"labelAngle": 0, "ticks": False, "domain": False, **{k: v for k, v in more.items() if k != "angle"}}
