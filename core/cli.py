@@ -696,16 +696,23 @@ def _print(about: dict[str, Any], lines: bool = True) -> None:
 
 def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fill) -> "tuple[Series, Audit, Choice]":
     """A file read as it proposes itself, but for what was said on the command line."""
+    from tempfile import TemporaryDirectory
+
     from core.data.read import parse, sniff
+    from core.data.unpack import unpack
+    from core.settings import settings
 
     if not file.is_file():
         raise UserError(f"There is no file {file}. Check the path.")
-    choice = sniff(file, file.name).choice
-    if time_column is not None:
-        values = [name for name in choice.value_columns if name != time_column]
-        choice = choice.model_copy(update={"time_column": time_column, "value_columns": values})
-    choice = choice.model_copy(update={"day_first": day_first, "fill": fill.value})
-    return *parse(file, choice), choice
+    with TemporaryDirectory(prefix="scalescope-") as folder:
+        table = unpack(file, file.name, settings().max_upload_mb, Path(folder))
+        choice = sniff(table.path, table.name).choice
+        if time_column is not None:
+            values = [name for name in choice.value_columns if name != time_column]
+            choice = choice.model_copy(update={"time_column": time_column, "value_columns": values})
+        choice = choice.model_copy(update={"day_first": day_first, "fill": fill.value})
+        series, audit = parse(table.path, choice, table.name)
+    return series, audit.after(table.findings), choice
 
 
 def _open(

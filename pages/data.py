@@ -39,7 +39,8 @@ def upload(first: bool) -> None:
     opened = first or INCOMING in st.session_state or st.session_state.get("data-door") == "upload"
     with st.expander("Upload a file", icon=":material/upload_file:", expanded=opened, key="upload"):
         file = st.file_uploader(
-            "CSV, TSV or Parquet, with a header row",
+            "A table with a header row",
+            help="CSV, TSV, Parquet, Excel, Arrow (Feather) or JSON records; also as gzip or zip.",
             key=f"file-{st.session_state.get('file-round', 0)}",
             max_upload_size=settings().max_upload_mb,
         )
@@ -119,12 +120,18 @@ def leave() -> None:
 def receive(file: Any) -> None:
     """Keep the upload under our own name and look at how it may be read. A problem is said in words, and kept."""
     from core.data.read import sniff
+    from core.data.unpack import unpack
 
-    path = None
-    held: dict[str, Any] = {"file": file.file_id, "name": file.name}
+    path, limit = None, settings().max_upload_mb
+    held: dict[str, Any] = {"file": file.file_id, "source": file.name, "name": file.name}
     try:
-        path = resources.keep_upload(file, Path(file.name).suffix.lower().lstrip(".") or "csv")
-        held |= {"path": path, "proposal": sniff(path, file.name, settings().max_upload_mb)}
+        path = kept = resources.keep_upload(file, Path(file.name).suffix.lower().lstrip(".") or "csv")
+        table = unpack(kept, file.name, limit, kept.parent)
+        if table.path != kept:
+            kept.unlink()
+            path = table.path
+        held |= {"path": path, "name": table.name, "unpacked": table.findings}
+        held["proposal"] = sniff(path, table.name, limit)
     except UserError as error:
         held["problem"] = str(error)
         if path:
@@ -167,9 +174,11 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
             st.rerun()
     st.markdown(f"**{widgets.plain(held['name'])}**, its first three rows as they will be read")
     three_rows(proposal, choice)
-    for warning in proposal.warnings:
+    for warning in (*(finding.sentence for finding in held["unpacked"]), *proposal.warnings):
         widgets.note(widgets.plain(warning))
     found = read(str(held["path"]), held["name"], choice.model_dump_json()) if choice else None
+    if isinstance(found, tuple):
+        found = found[0], found[1].after(held["unpacked"])
     if isinstance(found, UserError):
         widgets.problem(found)
     if add.button(
@@ -197,7 +206,7 @@ def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series,
     card = DatasetCard.of(
         series,
         audit,
-        source=held["name"],
+        source=held["source"],
         time_column=choice.time_column if choice else None,
         choice=choice.model_dump() if choice else None,
     )

@@ -4,6 +4,7 @@ Plain records that pages, the store and the command line read alike. Reading fil
 ``read.py`` and ``audit.py``; nothing heavy is imported here.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -50,6 +51,10 @@ class Audit(Record):
     findings: list[Finding] = Field(default_factory=list)
     repairs: list[str] = Field(default_factory=list)
     rejected: int = 0
+
+    def after(self, earlier: Sequence[Finding]) -> "Audit":
+        """The same with what was found before the file was read."""
+        return self.model_copy(update={"findings": [*earlier, *self.findings]})
 
     def count(self, kind: str) -> int:
         """How many cells or rows findings of this kind name, together."""

@@ -1,5 +1,7 @@
 """Data: an upload is confirmed before it is stored, problems are sentences, and nothing stored is lost."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,17 @@ def test_what_was_uploaded_does_not_stay_in_the_folder(app, home):
     assert stored() == []
 
 
+def test_a_packed_file_is_unpacked_and_the_card_says_so(app, home):
+    at = upload(app("data"), "load.csv.gz", gzip.compress(GOOD.encode()))
+    assert "load.csv.gz was unpacked (gzip)." in words(at)
+    assert len(list((home / "uploads").iterdir())) == 1
+    at.button(key="add").click().run()
+    card = stored()[0]
+    assert (card.name, card.source, card.rows) == ("load", "load.csv.gz", 200)
+    assert card.audit.count("unpacked") == 1
+    assert list((home / "uploads").iterdir()) == []
+
+
 def test_an_ambiguous_date_order_is_asked_with_both_readings(app):
     text = "day,load\n" + "".join(f"0{1 + i % 9}/0{2 + i % 7}/2020,{i}\n" for i in range(40))
     at = upload(app("data"), "days.csv", text)
@@ -67,7 +80,7 @@ def test_an_ambiguous_date_order_is_asked_with_both_readings(app):
     [
         ("empty.csv", b"", "empty"),
         ("header.csv", b"when,load\n", "header"),
-        ("book.xlsx", b"PK\x03\x04" + b"\0" * 200, "not a table in CSV"),
+        ("book.xlsx", b"PK\x03\x04" + b"\0" * 200, "but is damaged"),
         ("model.csv", b"\x80\x04\x95" + b"\0" * 200, "pickle"),
         ("words.csv", b"a,b\nx,y\nz,w\n", "no numeric column"),
     ],
