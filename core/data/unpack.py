@@ -23,6 +23,7 @@ from core.data.words import listed, many
 from core.errors import UserError
 
 BLOCK = 1 << 20
+WHOLE = 200  # MB of a workbook or of JSON, which are held in memory as a whole
 LAYERS = 3  # an archive in an archive is opened; deeper is no file of a person
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
@@ -80,25 +81,35 @@ def _opened(packed: Unpacked, max_mb: int, folder: Path, made: list[Path]) -> Un
     if head.startswith(b"PK\x03\x04"):
         with _archive(packed) as archive:
             if "[Content_Types].xml" in archive.namelist():
-                _fits(sum(one.file_size for one in archive.infolist()), name, max_mb)
+                _whole(sum(one.file_size for one in archive.infolist()), name)
                 return _sheet(packed, write)
             member = _member(archive, name)
             said = f"{member.filename} was taken out of {name}."
             place = PurePosixPath(member.filename).name
             return write("part", place, said, lambda to: _extract(archive, member, name, to, max_mb))
     if head.startswith(OLD_EXCEL):
+        _whole(packed.path.stat().st_size, name)
         return _sheet(packed, write)
     if head.startswith(b"ARROW1\x00"):
         said = f"{name} is an Arrow file; its columns were taken as they are."
         return write("parquet", f"{stem}.parquet", said, lambda to: _arrow(packed, to))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b'{"', b"[{", b"[ {", b"[\n")) and text[:1] in b"{[" and _is_json(text):
+        _whole(packed.path.stat().st_size, name)
         said = f"{name} holds JSON records; their fields became columns."
         return write("parquet", f"{stem}.parquet", said, lambda to: _json(packed, to))
     return None
 
 
 # -- archives ----------------------------------------------------------------------------------------------------------
+
+
+def _whole(size: int, name: str) -> None:
+    if size > WHOLE * 1_000_000:
+        raise UserError(
+            f"{name} has {size / 1e6:,.0f} MB of cells or records, and {WHOLE} MB is the most of them that is read. "
+            "Export it as CSV or Parquet, which may be larger."
+        )
 
 
 def _fits(size: int, name: str, max_mb: int) -> None:

@@ -122,6 +122,16 @@ def test_what_cannot_be_opened_is_said_and_leaves_nothing(kind: str, tmp_path: P
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == content
 
 
+@pytest.mark.parametrize("kind", ["excel", "json lines", "json list"])
+def test_what_is_held_whole_is_bounded(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, content, _ = GOOD[kind]
+    path = tmp_path / "upload"
+    path.write_bytes(content)
+    monkeypatch.setattr("core.data.unpack.WHOLE", 0.001)
+    with pytest.raises(UserError, match="Export it as CSV or Parquet"):
+        unpack(path, name, 10, tmp_path)
+
+
 def test_names_in_an_archive_reach_no_folder(tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
