@@ -392,12 +392,14 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> list[str]:
 
 
 def machine() -> str:
-    """What this machine is, without its name: cores, memory, processor."""
+    """What this machine is, without its name: cores, memory, processor, and the card that training takes."""
     import psutil
+    import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory().total / 2**30
     about = Path("/proc/cpuinfo")
     text = about.read_text() if about.exists() else ""
     names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
-    return f"{cores} cores, {memory:.0f} GB of memory, {names[0] if names else 'processor unknown'}"
+    found = f"{cores} cores, {memory:.0f} GB of memory, {names[0] if names else 'processor unknown'}"
+    return f"{found}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else found

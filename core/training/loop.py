@@ -179,13 +179,21 @@ class TrainingState:
     """Model, optimizer, schedule, averaged weights and random numbers: everything a resume needs.
 
     All parameters that learn are views of one flat tensor, their gradients of another, so that clipping, the optimizer
-    and the averaging are a few operations a step instead of a few for each of dozens of small tensors.
+    and the averaging are a few operations a step instead of a few for each of dozens of small tensors. On CUDA the
+    forward pass is autocast to bfloat16, unless ``bfloat16`` is False; weights and optimizer stay in float32.
     """
 
     def __init__(
-        self, model: Forecaster, recipe: Recipe, windows: int, device: str, stage: Stage = "forecasting"
+        self,
+        model: Forecaster,
+        recipe: Recipe,
+        windows: int,
+        device: str,
+        stage: Stage = "forecasting",
+        bfloat16: bool = True,
     ) -> None:
         self.model, self.recipe, self.device, self.stage = model, recipe, device, stage
+        self.bfloat16 = bfloat16 and device == "cuda"
         model.begin(stage)
         self.batches = math.ceil(windows / recipe.batch_size)
         fused: Any = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
@@ -232,7 +240,7 @@ class TrainingState:
         """One step of the optimizer; the MSE of this batch before it, whatever the loss that is minimised (in
         pretraining that loss itself). With ``gaps`` the truth may hold NaN, which counts nowhere."""
         forecast = extra = None
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.bfloat16):
             if self.stage == "pretraining":
                 loss = self.model.pretraining_loss(x_BLC)
             else:
