@@ -7,13 +7,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.data.card import Audit, Finding, Place
+from core.data import repair
+from core.data.card import Audit, Finding, Offer, Place
 from core.data.choice import Choice
-from core.data.words import DAY, SECOND, listed, many, moment, step_words
+from core.data.source import unique_names
+from core.data.words import DAY, HOUR, MINUTE, SECOND, listed, many, moment, step_words
 from core.errors import UserError
 
 FIRST_STAMP, LAST_STAMP = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND  # the years 1 to 9999
 PLACES = 5
+LONG = 24  # missing values in a row that are worth a word
+STEPS = {  # steps that can be chosen, in microseconds
+    "1 minute": MINUTE,
+    "5 minutes": 5 * MINUTE,
+    "10 minutes": 10 * MINUTE,
+    "15 minutes": 15 * MINUTE,
+    "30 minutes": 30 * MINUTE,
+    "1 hour": HOUR,
+    "1 day": DAY,
+    "1 week": 7 * DAY,
+    "1 month": 28 * DAY,
+}
 
 
 @dataclass
@@ -21,7 +35,8 @@ class Raw:
     """Values as read from a file, T rows.
 
     ``times`` int64: microseconds of the wall clock (of UTC where ``absolute``), or plain numbers where not ``clock``.
-    ``origin`` is each row's number in the file, 0 for rows that are not in it.
+    ``origin`` is each row's number in the file, 0 for rows that are not in it. ``series`` is, in a long table, which of
+    ``series_names`` a row belongs to.
     """
 
     times: np.ndarray
@@ -33,9 +48,12 @@ class Raw:
     findings: list[Finding] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
     rejected: int = 0
+    series: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    series_names: tuple[str, ...] = ()
 
     def take(self, rows: np.ndarray) -> None:
         self.times, self.values, self.origin = self.times[rows], self.values[rows], self.origin[rows]
+        self.series = self.series[rows] if self.series_names else self.series
 
     def places(self, rows: np.ndarray, column: str = "") -> list[Place]:
         return [
@@ -49,6 +67,9 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
     Raises UserError when fewer than two rows remain or a chosen column holds no number at all.
     """
     _no_infinities(raw)
+    _said(raw, *repair.stand_ins(raw.values, raw.names, choice.missing_values))
+    if raw.series_names:
+        _widen(raw, choice.duplicates, max_cells)
     by_day = raw.clock and len(raw.times) > 1 and np.median(np.abs(np.diff(raw.times))) >= DAY
     if raw.clock and not raw.absolute and not by_day:
         _to_utc(raw, choice.zone)  # before duplicates: the hour that comes twice in autumn is two hours
@@ -59,10 +80,14 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
             f"Only {len(raw.times)} row with a readable, distinct time was found; a series needs at least 2. "
             f"Check the time column, or choose no time column."
         )
+    if choice.step:
+        _resample(raw, choice.step, choice.aggregate, max_cells)
     step = _regular(raw, choice.gaps, max_cells)
     if raw.clock and not raw.absolute and by_day:
         _to_utc(raw, choice.zone)  # after the grid: days stay days across a change of the clocks
     _columns(raw)
+    _said(raw, *repair.units(raw.values, raw.names, choice.units))
+    _said(raw, *repair.outliers(raw.values, raw.names, choice.outliers))
     _missing(raw, choice.fill)
     times = raw.times.view("datetime64[us]") if raw.clock else raw.times
     audit = Audit(
@@ -75,6 +100,14 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
         rejected=raw.rejected,
     )
     return times, np.ascontiguousarray(raw.values), audit
+
+
+def _said(raw: Raw, findings: list[Finding], repairs: list[str]) -> None:
+    """Adds findings whose places count rows from 0, as the file counts them."""
+    for finding in findings:
+        places = [place.model_copy(update={"row": int(raw.origin[place.row])}) for place in finding.places]
+        raw.findings.append(finding.model_copy(update={"places": places}))
+    raw.repairs += repairs
 
 
 def _no_infinities(raw: Raw) -> None:
@@ -118,15 +151,15 @@ def _to_utc(raw: Raw, zone: str) -> None:
         late = True
         there = stamps.tz_localize(zone, ambiguous=np.zeros(len(stamps), bool), nonexistent="shift_forward")
     if skipped.any():
-        _said(raw, np.flatnonzero(skipped), f"not in {zone}, where clocks go forward; moved to the next hour.")
+        _moved(raw, np.flatnonzero(skipped), f"not in {zone}, where clocks go forward; moved to the next hour.")
     if late:
         other = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="shift_forward")
         twice = np.flatnonzero(np.asarray(other != there))
-        _said(raw, twice, f"one of two hours in {zone}, where clocks go back; read as the second.")
+        _moved(raw, twice, f"one of two hours in {zone}, where clocks go back; read as the second.")
     raw.times = there.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy().view(np.int64).copy()
 
 
-def _said(raw: Raw, rows: np.ndarray, what: str) -> None:
+def _moved(raw: Raw, rows: np.ndarray, what: str) -> None:
     sentence = f"{many(len(rows), 'time', 'is/are')} {what}"
     raw.findings.append(Finding(kind="zone", count=len(rows), places=raw.places(rows), sentence=sentence))
     raw.repairs.append(sentence)
@@ -165,7 +198,11 @@ def _one_row_a_stamp(raw: Raw, rule: str) -> None:
         )
     )
     raw.repairs.append(f"{many(len(again), 'row')} with a repeated time: {done}.")
-    starts = np.flatnonzero(np.r_[True, np.diff(raw.times) != 0])
+    _reduce(raw, np.flatnonzero(np.r_[True, np.diff(raw.times) != 0]), rule)
+
+
+def _reduce(raw: Raw, starts: np.ndarray, rule: str) -> None:
+    """One row in the place of those from each start to the next."""
     if rule == "mean":
         known = ~np.isnan(raw.values)
         total = np.add.reduceat(np.where(known, raw.values, 0).astype(np.float64), starts, axis=0)
@@ -175,6 +212,88 @@ def _one_row_a_stamp(raw: Raw, rule: str) -> None:
         raw.values = mean
     else:
         raw.take(starts if rule == "first" else np.r_[starts[1:] - 1, len(raw.times) - 1])
+
+
+def _widen(raw: Raw, rule: str, max_cells: int) -> None:
+    """A long table, rows of series and time, to one row a time with a variate for each series and value column."""
+    stamps, at = np.unique(raw.times, return_inverse=True)
+    count = len(raw.series_names)
+    wide = count * len(raw.names)
+    if len(stamps) * wide > max_cells:
+        raise UserError(
+            f"{count:,} series make {len(stamps):,} times {wide:,} values, more than the {max_cells:,} "
+            f"this server accepts. Choose fewer value columns or a part of the file."
+        )
+    key = at * count + raw.series
+    order = np.argsort(key, kind="stable")
+    raw.take(order)
+    key = key[order]
+    again = np.flatnonzero(np.diff(key) == 0) + 1
+    if len(again):
+        done = {"mean": "their mean was kept", "first": "the first was kept", "last": "the last was kept"}[rule]
+        sentence = f"{many(len(again), 'row', 'repeats/repeat')} the time of another row of its series; {done}."
+        places = [Place(row=int(raw.origin[r]), column=raw.series_names[raw.series[r]]) for r in again[:PLACES]]
+        remedies = ["Keep the mean.", "Keep the first.", "Keep the last."]
+        raw.findings.append(
+            Finding(kind="duplicates", count=len(again), places=places, sentence=sentence, remedies=remedies)
+        )
+        raw.repairs.append(f"{many(len(again), 'row')} with a repeated time in one series: {done}.")
+        starts = np.flatnonzero(np.r_[True, np.diff(key) != 0])
+        key = key[starts]
+        _reduce(raw, starts, rule)
+    values = np.full((len(stamps) * count, len(raw.names)), np.nan, np.float32)
+    values[key] = raw.values
+    origin = np.zeros(len(stamps), np.int64)
+    origin[key[::-1] // count] = raw.origin[::-1]
+    one = len(raw.names) == 1
+    names, _ = unique_names([each if one else f"{each}: {name}" for each in raw.series_names for name in raw.names])
+    raw.times, raw.origin = stamps, origin
+    raw.values, raw.names = values.reshape(len(stamps), wide), names
+    raw.series, raw.series_names = np.empty(0, np.int64), ()
+    empty = np.asarray(np.isnan(raw.values).all(axis=0))
+    late = int((np.isnan(raw.values[0]) | np.isnan(raw.values[-1]))[~empty].sum())
+    sentence = f"A long table: its {count:,} series became variates"
+    if late:
+        sentence += f"; {late:,} of {wide:,} start later or end earlier than the whole and are missing there"
+    raw.findings.append(Finding(kind="long", count=count, sentence=f"{sentence}."))
+    raw.repairs.append(f"{count:,} series of a long table became variates.")
+    if empty.any():
+        gone = [name for name, nothing in zip(names, empty, strict=True) if nothing]
+        raw.values, raw.names = raw.values[:, ~empty], tuple(n for n, e in zip(names, empty, strict=True) if not e)
+        sentence = f"{many(len(gone), 'variate')} without any number left out: {listed(gone, PLACES)}."
+        raw.findings.append(Finding(kind="empty_series", count=len(gone), sentence=sentence))
+        raw.repairs.append(sentence)
+
+
+def _resample(raw: Raw, step: str, aggregate: str, max_cells: int) -> None:
+    """One row for every step from the first to the last; a step without a value is missing."""
+    if not raw.clock:
+        raise UserError(
+            f"Steps of {step} need times, and the rows are only numbered. Choose a time column, or no step."
+        )
+    import pandas as pd
+
+    count, unit = step.split()
+    rule = f"{count}{ {'minute': 'min', 'hour': 'h', 'day': 'D', 'week': 'W-MON', 'month': 'MS'}[unit.rstrip('s')] }"
+    stamps = raw.times.view("datetime64[us]")
+    expected = (raw.times[-1] - raw.times[0]) // STEPS[step] + 2
+    if expected * len(raw.names) > max_cells:
+        raise UserError(
+            f"Steps of {step} from {moment(raw.times[0], True)} to {moment(raw.times[-1], True)} make {expected:,} "
+            f"rows, more than this server accepts. Choose a longer step."
+        )
+    frame = pd.DataFrame(raw.values, index=pd.DatetimeIndex(stamps))
+    groups = frame.resample(rule, closed="left", label="left")
+    found = groups.sum(min_count=1) if aggregate == "sum" else getattr(groups, aggregate)()
+    before = len(raw.times)
+    raw.times = np.ascontiguousarray(found.index.as_unit("us").to_numpy()).view(np.int64).copy()
+    origin = np.zeros(len(raw.times), np.int64)
+    at = np.searchsorted(raw.times, stamps.view(np.int64), side="right") - 1
+    origin[at[::-1]] = raw.origin[::-1]
+    raw.values, raw.origin = np.ascontiguousarray(found.to_numpy(np.float32)), origin
+    said = f"{many(before, 'row')} became {len(raw.times):,} of {step} each, by their {aggregate}."
+    raw.findings.append(Finding(kind="resampled", count=before, sentence=said))
+    raw.repairs.append(said)
 
 
 def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
@@ -197,7 +316,15 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
                 places=raw.places(rows),
                 sentence=f"{irregular:,} of {len(distance):,} steps are not {words} long, the first before "
                 f"{moment(raw.times[rows[0]], raw.clock)}. The times were kept; models see equal steps.",
-                remedies=["Bring the data to one step before uploading."],
+                key="step",
+                offers=[
+                    Offer(label="Keep the times", change={"step": ""}, proposed=True),
+                    *(
+                        Offer(label=f"{how.capitalize()} per {near}", change={"step": near, "aggregate": how})
+                        for near in [_near(step)] * (raw.clock and months is None)
+                        for how in ("mean", "sum", "median", "last")
+                    ),
+                ],
             )
         )
     missing = int((steps - 1).sum())
@@ -234,6 +361,11 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
         raw.repairs.append(f"{many(missing, 'row')} without values inserted, so that every step is {words}.")
         _insert(raw, steps, months)
     return words
+
+
+def _near(step: int) -> str:
+    """The shortest step that can be chosen and is not much shorter than this one, in microseconds."""
+    return next((name for name, size in STEPS.items() if size >= 0.9 * step), "1 month")
 
 
 def _insert(raw: Raw, steps: np.ndarray, months: np.ndarray | None) -> None:
@@ -323,14 +455,21 @@ def _missing(raw: Raw, fill: str) -> None:
     if not count:
         return
     worst = int(np.argmax(per_column))
+    edges = np.flatnonzero(np.diff(np.r_[False, missing[:, worst], False]))
+    runs = edges[1::2] - edges[::2]
+    begins = int(edges[::2][np.argmax(runs)])
     sentence = (
         f"{many(count, 'value', 'is/are')} missing in {many(int((per_column > 0).sum()), 'column')}; "
-        f"most in {raw.names[worst]} ({per_column[worst]:,} of {len(raw.values):,})."
+        f"most in {raw.names[worst]} ({per_column[worst]:,} of {len(raw.values):,}"
+        + (f", {runs.max():,} in a row from {moment(raw.times[begins], raw.clock)}" if runs.max() >= LONG else "")
+        + ")."
     )
     done = {
         "keep": "They stay missing.",
         "linear": "They were filled linearly.",
         "forward": "They repeat the last value.",
+        "seasonal": "They were filled from the seasons before and after.",
+        "drop": "Their rows were left out; models see equal steps.",
     }
     rows = np.flatnonzero(missing[:, worst])
     raw.findings.append(
@@ -339,10 +478,27 @@ def _missing(raw: Raw, fill: str) -> None:
             count=count,
             places=raw.places(rows, raw.names[worst]),
             sentence=f"{sentence} {done[fill]}",
-            remedies=["Keep them missing.", "Fill linearly.", "Repeat the last value."],
+            remedies=["Keep them missing.", "Fill linearly, seasonally or with the last value.", "Drop the rows."],
         )
     )
     if fill == "keep":
+        return
+    if fill == "drop":
+        kept = np.flatnonzero(~missing.any(axis=1))
+        if len(kept) < 2:
+            raise UserError(
+                f"Only {len(kept):,} of {len(raw.values):,} rows have a value in every column. Fill or keep the "
+                f"missing values, or choose fewer columns."
+            )
+        gone = len(raw.values) - len(kept)
+        raw.take(kept)
+        raw.repairs.append(f"{many(gone, 'row')} with a missing value left out.")
+        raw.rejected += gone
+        return
+    if fill == "seasonal":
+        raw.values, seasons = repair.seasonal_fill(raw.values)
+        named = ", ".join(f"{n} {s:,}" for n, s in zip(raw.names, seasons, strict=True) if s)
+        raw.repairs.append(f"{many(count, 'missing value')} filled from the seasons around (in steps: {named[:200]}).")
         return
     edge = 0
     for c in np.flatnonzero(per_column):

@@ -28,14 +28,25 @@ class Place(Record):
     text: str = ""
 
 
+class Offer(Record):
+    """One thing that can be done about a finding: ``change`` are the fields of the ``Choice`` that do it."""
+
+    label: str
+    change: dict[str, Any]
+    proposed: bool = False
+
+
 class Finding(Record):
-    """Something the audit saw. ``sentence`` says what, where and what was done; ``remedies`` what else can be done."""
+    """Something the audit saw. ``sentence`` says what, where and what was done; ``remedies`` what else can be done by
+    hand, ``offers`` what can be chosen. Findings with one ``key`` are answered together."""
 
     kind: str
     count: int
     sentence: str
     places: list[Place] = Field(default_factory=list)
     remedies: list[str] = Field(default_factory=list)
+    offers: list[Offer] = Field(default_factory=list)
+    key: str = ""
 
 
 class Audit(Record):

@@ -6,6 +6,7 @@ fit the table. Streamed in batches; in memory are the numbers only, as float32.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from core.data.audit import FIRST_STAMP, LAST_STAMP, PLACES, Raw
 from core.data.card import Finding, Place
 from core.data.clock import Clock
-from core.data.source import SAMPLE_ROWS, Source
+from core.data.numbers import Numbers
+from core.data.source import MAX_COLUMNS, SAMPLE_ROWS, Source
 from core.data.words import many
 from core.errors import UserError
 
@@ -31,11 +33,32 @@ REASONS = {
 }
 
 
-class Cells:
-    """The cells of one source through one connection that may read ``file``."""
+@dataclass(frozen=True)
+class Layout:
+    """Which columns are read as what, by position. ``time_of_day`` stands beside the date, ``series`` names the series
+    that a row belongs to."""
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", file: Path, source: Source) -> None:
-        self.connection, self.file, self.source = connection, file, source
+    values: list[int]
+    time: int | None = None
+    time_of_day: int | None = None
+    series: int | None = None
+
+    def stamp(self) -> str:
+        """SQL: the text (or the value) of a row's time."""
+        if self.time_of_day is None:
+            return f"c{self.time}"
+        clock = f"replace(trim(c{self.time_of_day}::VARCHAR), '.', ':')"
+        minutes = f"CASE WHEN contains({clock}, ':') THEN '' ELSE ':00' END"
+        return f"(trim(c{self.time}::VARCHAR) || ' ' || {clock} || {minutes})"
+
+
+class Cells:
+    """The cells of one source through one connection that may read ``file``. ``places``: how many of each finding."""
+
+    def __init__(
+        self, connection: "duckdb.DuckDBPyConnection", file: Path, source: Source, places: int = PLACES
+    ) -> None:
+        self.connection, self.file, self.source, self.places = connection, file, source, places
 
     def sample(self) -> list[tuple[str, ...]]:
         """The first rows as text."""
@@ -51,12 +74,18 @@ class Cells:
         both = ", ".join(f"coalesce({part.format(column, separator, k)}, 0)" for k in (1, 2))
         return self.ask(f"SELECT {both} FROM {self.table()}")[0]
 
-    def count_numbers(self, columns: list[int], decimal: str) -> list[int]:
+    def count_numbers(self, columns: list[int], numbers: Numbers) -> list[int]:
         """Numbers in each of these columns, in the whole file."""
         if not columns:
             return []
-        counts = ", ".join(f"count({self.number(i, decimal)})" for i in columns)
+        counts = ", ".join(f"count({self.number(i, numbers)})" for i in columns)
         return list(self.ask(f"SELECT {counts} FROM {self.table()}")[0])
+
+    def repeats(self, layout: Layout, names: int) -> tuple[int, int, int, int]:
+        """Filled rows, and distinct times, names in column ``names``, and pairs of both, in the whole file."""
+        time, name = layout.stamp(), f"c{names}"
+        distinct = ", ".join(f"approx_count_distinct({what})" for what in (time, name, f"({time}, {name})"))
+        return self.ask(f"SELECT count({name}), {distinct} FROM {self.table()}")[0]
 
     def shown(self, clock: Clock, texts: list[str]) -> list[int | None]:
         """How these stamps are read: microseconds or the index, None where they cannot be."""
@@ -64,15 +93,17 @@ class Cells:
         sql = f"SELECT {clock.sql('c')} FROM (SELECT ?::{kind} AS c)"
         return [self.connection.execute(sql, [text]).fetchall()[0][0] for text in texts]
 
-    def read(self, time: int | None, clock: Clock | None, columns: list[int], decimal: str, limit: int) -> Raw:
+    def read(self, layout: Layout, clock: Clock | None, numbers: Numbers, limit: int) -> Raw:
         """All rows of these columns. A second pass over the file only where a cell or a time was not readable.
 
         Raises UserError beyond ``limit`` values and where the file cannot be read to its end.
         """
         import duckdb
 
-        stamp = clock.sql(f"c{time}") if clock is not None else "NULL::BIGINT"
-        wanted = ", ".join((stamp, *(self.number(i, decimal) for i in columns)))
+        columns, series = layout.values, Labels()
+        stamp = clock.sql(layout.stamp()) if clock is not None else "NULL::BIGINT"
+        label = [] if layout.series is None else [f"trim(c{layout.series}::VARCHAR)"]
+        wanted = ", ".join((stamp, *(self.number(i, numbers) for i in columns), *label))
         blocks, stamps = [np.empty((0, len(columns)), np.float32)], []
         gone, rows = np.zeros(len(columns), np.int64), 0
         try:
@@ -88,6 +119,8 @@ class Cells:
                         gone[k] += batch.column(k + 1).null_count
                 blocks.append(block)
                 stamps.append(batch.column(0))
+                if label:
+                    series.add(batch.column(len(columns) + 1))
             del found
         except duckdb.Error as error:
             raise self._unreadable(error) from error
@@ -98,12 +131,16 @@ class Cells:
             names=tuple(self.source.names[i] for i in columns),
             clock=clock is not None and not clock.is_index,
             findings=list(self.source.findings),
+            series=series.codes(),
+            series_names=tuple(series.names),
         )
         del blocks
         self._rejects(raw)
-        self._not_numbers([columns[k] for k in np.flatnonzero(gone)], decimal, raw)
-        if clock is not None and time is not None:
-            self._times(time, stamps, raw)
+        self._not_numbers([columns[k] for k in np.flatnonzero(gone)], numbers, raw)
+        if clock is not None:
+            self._times(layout, stamps, raw)
+        if layout.series is not None:
+            self._unnamed_series(layout.series, raw)
         return raw
 
     def table(self) -> str:
@@ -122,14 +159,12 @@ class Cells:
             f"columns = {{{columns}}}, store_rejects = true)"
         )
 
-    def number(self, i: int, decimal: str) -> str:
+    def number(self, i: int, numbers: Numbers) -> str:
         """SQL: column i as DOUBLE, NULL where it is no number."""
         kind = self.source.types[i] if self.source.types else "text"
         if kind != "text":
             return f"c{i}::DOUBLE" if kind == "number" else "NULL::DOUBLE"
-        if decimal == ",":
-            return f"CASE WHEN NOT contains(c{i}, '.') THEN try_cast(replace(c{i}, ',', '.') AS DOUBLE) END"
-        return f"try_cast(c{i} AS DOUBLE)"
+        return numbers.sql(f"c{i}")
 
     def ask(self, sql: str) -> list[Any]:
         import duckdb
@@ -160,7 +195,7 @@ class Cells:
             Finding(
                 kind="rejected",
                 count=len(found),
-                places=[Place(row=row, text=(cut or "").strip()) for row, _, cut, _ in found[:PLACES]],
+                places=[Place(row=row, text=(cut or "").strip()) for row, _, cut, _ in found[: self.places]],
                 sentence=f"Row {line:,} {REASONS.get(why, 'does not fit the table')}: {(text or '').strip()!r}. "
                 f"{many(len(found), 'such row')}, left out.{more}",
                 remedies=["Correct the file and upload it again."],
@@ -168,15 +203,15 @@ class Cells:
         )
         raw.repairs.append(f"{many(len(found), 'row')} that did not fit the table left out.")
 
-    def _not_numbers(self, columns: list[int], decimal: str, raw: Raw) -> None:
+    def _not_numbers(self, columns: list[int], numbers: Numbers, raw: Raw) -> None:
         """Filled cells that are no numbers became missing; each is counted, the first are named."""
         texts = [i for i in columns if not self.source.types or self.source.types[i] == "text"]
         if not texts:
             return
-        bad = {i: f"trim(c{i}) <> '' AND {self.number(i, decimal)} IS NULL" for i in texts}
+        bad = {i: f"trim(c{i}) <> '' AND {self.number(i, numbers)} IS NULL" for i in texts}
         wanted = ", ".join(
-            f"count(*) FILTER (WHERE {bad[i]}), min(n, {PLACES}) FILTER (WHERE {bad[i]}), "
-            f"arg_min(left(c{i}, 60), n, {PLACES}) FILTER (WHERE {bad[i]})"
+            f"count(*) FILTER (WHERE {bad[i]}), min(n, {self.places}) FILTER (WHERE {bad[i]}), "
+            f"arg_min(left(c{i}, 60), n, {self.places}) FILTER (WHERE {bad[i]})"
             for i in texts
         )
         row = self.ask(f"SELECT {wanted} FROM {self._numbered(texts)}")[0]
@@ -195,7 +230,7 @@ class Cells:
             Finding(
                 kind="not_numeric",
                 count=count,
-                places=places[:PLACES],
+                places=places[: self.places],
                 sentence=f"Row {first.row:,}, column {first.column}: {first.text!r} is not a number. "
                 f"{many(count, 'such cell')} in {many(affected, 'column')}, now missing.",
                 remedies=["Keep them missing.", "Fill missing values.", "Leave the column out.", "Correct the file."],
@@ -203,7 +238,7 @@ class Cells:
         )
         raw.repairs.append(f"{many(count, 'cell', 'is/are')} not a number and became missing.")
 
-    def _times(self, time: int, stamps: list[Any], raw: Raw) -> None:
+    def _times(self, layout: Layout, stamps: list[Any], raw: Raw) -> None:
         """Rows without a readable time have no place in a series; they are left out and named."""
         filled = [s.fill_null(0) if s.null_count else s for s in stamps]  # with nulls NumPy would get doubles
         raw.times = np.concatenate([np.empty(0, np.int64), *(s.to_numpy() for s in filled)])
@@ -214,11 +249,12 @@ class Cells:
         gone = np.flatnonzero(~readable)
         if not len(gone):
             return
-        rows = ", ".join(str(row) for row in gone[:PLACES])
-        text = f"left(coalesce(c{time}::VARCHAR, ''), 60)"
-        texts = self.ask(f"SELECT {text} FROM {self._numbered([time])} WHERE n IN ({rows}) ORDER BY n")
-        name = self.source.names[time]
-        cells = zip(gone[:PLACES], texts, strict=True)
+        rows = ", ".join(str(row) for row in gone[: self.places])
+        text = f"left(coalesce({layout.stamp()}::VARCHAR, ''), 60)"
+        used = [i for i in (layout.time, layout.time_of_day) if i is not None]
+        texts = self.ask(f"SELECT {text} FROM {self._numbered(used)} WHERE n IN ({rows}) ORDER BY n")
+        name = self.source.names[used[0]]
+        cells = zip(gone[: self.places], texts, strict=True)
         places = [Place(row=int(raw.origin[r]), column=name, text=t) for r, (t,) in cells]
         if len(gone) == len(readable):
             raise UserError(
@@ -239,6 +275,19 @@ class Cells:
         raw.rejected += len(gone)
         raw.take(np.flatnonzero(readable))
 
+    def _unnamed_series(self, series: int, raw: Raw) -> None:
+        """Rows that name no series belong to none; they are left out."""
+        gone = np.flatnonzero(raw.series < 0)
+        if not len(gone):
+            return
+        name = self.source.names[series]
+        places = [Place(row=int(raw.origin[r]), column=name) for r in gone[: self.places]]
+        sentence = f"Row {places[0].row:,}, column {name}: no series is named. {many(len(gone), 'such row')}, left out."
+        raw.findings.append(Finding(kind="unnamed_series", count=len(gone), places=places, sentence=sentence))
+        raw.repairs.append(f"{many(len(gone), 'row')} that name no series left out.")
+        raw.rejected += len(gone)
+        raw.take(np.flatnonzero(raw.series >= 0))
+
     def _numbered(self, columns: list[int]) -> str:
         """The table with n, the number of the row as ``read`` counts from 0."""
         picked = ", ".join(f"c{i}" for i in columns)
@@ -248,6 +297,31 @@ class Cells:
         what = "Parquet file" if self.source.kind == "parquet" else "table"
         reason = re.sub(r"\"?/\S+", "the file", str(error).splitlines()[0])[:160]
         return UserError(f"The {what} cannot be read to its end ({reason}). Export it again and upload that.")
+
+
+class Labels:
+    """The names of series met so far, in their order, and for each row which one; -1 where there is none."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+        self._blocks: list[np.ndarray] = [np.empty(0, np.int64)]
+
+    def add(self, column: Any) -> None:
+        """One batch of texts (an Arrow array). Raises UserError for more names than columns can be read."""
+        coded = column.dictionary_encode()
+        known = [
+            -1 if not text else self.names.setdefault(text, len(self.names)) for text in coded.dictionary.to_pylist()
+        ]
+        if len(self.names) > MAX_COLUMNS:
+            raise UserError(
+                f"The column of series names holds more than {MAX_COLUMNS:,} different names, the most that can be "
+                f"read. Choose another column, none, or a part of the file."
+            )
+        codes = coded.indices.fill_null(-1).to_numpy()
+        self._blocks.append(np.r_[np.array(known, np.int64), -1][codes])
+
+    def codes(self) -> np.ndarray:
+        return np.concatenate(self._blocks)
 
 
 def too_many_values(limit: int) -> UserError:

@@ -5,8 +5,14 @@ from typing import Literal
 from pydantic import Field
 
 from core.data.card import Record
+from core.data.numbers import Decimal, Numbers, Thousands
 
-Role = Literal["time", "value", "text", "empty"]
+Fill = Literal["keep", "linear", "forward", "seasonal", "drop"]
+Step = Literal[
+    "", "1 minute", "5 minutes", "10 minutes", "15 minutes", "30 minutes", "1 hour", "1 day", "1 week", "1 month"
+]
+Aggregate = Literal["mean", "sum", "min", "max", "median", "first", "last"]
+Role = Literal["time", "series", "value", "text", "empty"]
 
 
 class Column(Record):
@@ -21,19 +27,36 @@ class Column(Record):
 class Choice(Record):
     """How to read a file: enough to read it again the same way. Column names are those of the proposal.
 
-    ``day_first`` is only asked of times such as 01/02/2020; None lets the values decide and is refused where they
-    cannot. ``zone`` is where times without an offset were taken. ``gaps``: insert rows without values so that a step is
-    a step, or keep the rows as they are. ``fill``: what to put in the place of missing values.
+    ``time_of_day`` is a second column where date and time of day stand apart. ``series_column`` names a row's series in
+    a long table; each series becomes a variate, or one for each value column. ``day_first`` is only asked of times such
+    as 01/02/2020; None lets the values decide and is refused where they cannot. ``zone`` is where times without an
+    offset were taken. ``gaps``: insert rows without values so that a step is a step, or keep the rows as they are.
+    ``fill``: what to put in the place of missing values; drop leaves out rows that have one. ``missing_values`` are
+    numbers that stand for none; ``outliers`` and ``units`` say what becomes of what the audit finds. ``step`` brings
+    the data to equal steps, ``aggregate`` says how the values of one step become one; empty steps are missing.
     """
 
     time_column: str | None = None
+    time_of_day: str | None = None
+    series_column: str | None = None
     value_columns: list[str] = Field(default_factory=list)
     day_first: bool | None = None
-    decimal: Literal[".", ","] = "."
+    decimal: Decimal = "."
+    thousands: Thousands = ""
     zone: str = "UTC"
     duplicates: Literal["mean", "first", "last"] = "mean"
     gaps: Literal["insert", "keep"] = "insert"
-    fill: Literal["keep", "linear", "forward"] = "keep"
+    fill: Fill = "keep"
+    missing_values: list[float] = Field(default_factory=list)
+    outliers: Literal["keep", "missing", "clip"] = "keep"
+    units: Literal["keep", "scale"] = "keep"
+    step: Step = ""
+    aggregate: Aggregate = "mean"
+
+    @property
+    def numbers(self) -> Numbers:
+        """How numbers are written."""
+        return Numbers(self.decimal, self.thousands)
 
 
 class Proposal(Record):
@@ -44,11 +67,15 @@ class Proposal(Record):
     columns: list[Column]
     rows: list[list[str]]
     time_column: str | None
+    time_of_day: str | None = None
+    series_column: str | None = None
+    zone: str = "UTC"
     time_format: str = ""
     times: list[str] = Field(default_factory=list)
     ambiguous: dict[str, list[str]] | None = None
     value_columns: list[str]
-    decimal: Literal[".", ","] = "."
+    decimal: Decimal = "."
+    thousands: Thousands = ""
     separator: str = ""
     encoding: str = ""
     warnings: list[str] = Field(default_factory=list)
@@ -56,4 +83,5 @@ class Proposal(Record):
     @property
     def choice(self) -> Choice:
         """The proposal, accepted as it stands."""
-        return Choice(time_column=self.time_column, value_columns=self.value_columns, decimal=self.decimal)
+        same = ("time_column", "time_of_day", "series_column", "value_columns", "decimal", "thousands", "zone")
+        return Choice(**{field: getattr(self, field) for field in same})

@@ -14,7 +14,12 @@ HINTS = re.compile(
     r"($|[^a-z])|date|time"
 )
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
-OFFSET = r":\d\d(\.\d+)?\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+ABBREVIATIONS = {  # those with one meaning; CST, BST and IST have several
+    "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
+    "EST": -5, "EDT": -4, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+}  # fmt: skip
+ZONE = rf"[Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?|{'|'.join(ABBREVIATIONS)}|[A-Z][A-Za-z]+(/[A-Z][A-Za-z_-]+){{1,2}}"
+OFFSET = rf":\d\d(\.\d+)?\s*\[?({ZONE})\]?$"
 CLOCK = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
 HALF = r"( ?[AaPp][Mm])?"
 EPOCHS = (
@@ -78,12 +83,17 @@ class Clock:
             return f"epoch_us(try_cast(left({text}, 4) || '-' || {month} || '-01' AS TIMESTAMP))"
         if self.kind == "iso":
             # A stamp with an offset in a column without them (or the reverse) is not readable: no silent mix of zones.
-            plain = f"replace({text}, '/', '-')"
+            plain = f"regexp_replace({text}, '^(\\d{{4}})/(\\d{{1,2}})/', '\\1-\\2-')"
             if self.offset:
+                stamp = f"regexp_replace({plain}, ' ?\\[(.*)\\]$', ' \\1')"
+                for name, hours in ABBREVIATIONS.items():
+                    stamp = f"regexp_replace({stamp}, ' ?{name}$', '{hours:+03d}:00')"
                 return (
-                    f"CASE WHEN regexp_matches({text}, '{OFFSET}') THEN epoch_us(try_cast({plain} AS TIMESTAMPTZ)) END"
+                    f"CASE WHEN regexp_matches({text}, '{OFFSET}') THEN epoch_us(try_cast({stamp} AS TIMESTAMPTZ)) END"
                 )
             return f"CASE WHEN NOT regexp_matches({text}, '{OFFSET}') THEN epoch_us(try_cast({plain} AS TIMESTAMP)) END"
+        if self.kind == "week":
+            return f"epoch_us(try_strptime(regexp_replace({text}, '-?[wW]', '-W') || '-1', '%G-W%V-%u')::TIMESTAMP)"
         formats = ", ".join("'" + f.replace("'", "''") + "'" for f in self.formats)
         return f"epoch_us(try_strptime({text}, [{formats}])::TIMESTAMP)"
 
@@ -120,7 +130,7 @@ def _of_texts(filled: list[str]) -> Clock | None:
     def most(pattern: str) -> bool:
         return sum(re.fullmatch(pattern, text) is None for text in filled) <= _strays(filled)
 
-    if most(r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK + r"\s*([Zz]|UTC|GMT|[+-]\d\d(:?\d\d)?)?"):
+    if most(r"\d{4}([-/])\d{1,2}\1\d{1,2}" + CLOCK + rf"\s*\[?({ZONE})?\]?"):
         offset = sum(re.search(OFFSET, text) is not None for text in filled) > len(filled) / 2
         return Clock("iso", "ISO dates and times with an offset" if offset else "ISO dates and times", offset=offset)
     if most(r"\d{4}([-/.])\d{1,2}\1\d{1,2}" + CLOCK + HALF):
@@ -140,6 +150,10 @@ def _of_texts(filled: list[str]) -> Clock | None:
         return Clock("formats", "month name, year", tuple(f"{n}{m}%Y" for n in ("%B", "%b") for m in " -"))
     if most(r"\d{4}[-/]\d{1,2}"):
         return Clock("formats", "year and month", ("%Y-%m", "%Y/%m"))
+    if most(r"\d{4}[mM](0?[1-9]|1[0-2])"):
+        return Clock("formats", "year and month", ("%YM%m", "%Ym%m"))
+    if most(r"\d{4}-?[wW]\d{2}"):
+        return Clock("week", "year and ISO week, by its Monday")
     if most(r"\d{4}[- ]?[Qq][1-4]"):
         return Clock("quarter", "year and quarter")
     return None

@@ -9,17 +9,25 @@ from pathlib import Path
 
 from core.data.audit import settle
 from core.data.card import Audit
-from core.data.cells import Cells, too_many_values
+from core.data.cells import Cells, Layout, too_many_values
 from core.data.choice import Choice, Column, Proposal, Role
 from core.data.clock import HINTS, Clock, forced, readings, recognise, settled_order
 from core.data.engine import reader
+from core.data.numbers import MARKS, Numbers, written
 from core.data.series import Series
-from core.data.source import NUMBER, SEPARATORS, Source, inspect
+from core.data.source import MAX_COLUMNS, SEPARATORS, Source, inspect
 from core.data.words import listed, moment
 from core.errors import UserError
 from core.settings import Settings
 
 __all__ = ["Choice", "Column", "Proposal", "parse", "sniff"]
+
+TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
+HOUR = re.compile(r"(?i)(^|[^a-z])(hour|hours|hr|h|time|stunde|heure|hora)($|[^a-z])")
+NAMES = re.compile(
+    r"(?i)(^|[^a-z])(id|ids|series|item|store|sensor|station|site|variable|name|key|group)($|[^a-z])|_id$"
+)
+ALIKE = 0.95  # of the rows of a long table must differ in time or series; counts are estimates within about 3 %
 
 
 def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal:
@@ -34,17 +42,22 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         cells = Cells(connection, file, source)
         sample = cells.sample()
         columns = [list(texts) for texts in zip(*sample, strict=True)] if sample else [[] for _ in source.names]
-        decimal = "," if source.kind == "text" and _decimal_comma(columns) else "."
+        numbers = written(columns) if source.kind == "text" else Numbers()
         clocks = _clocks(source, columns)
         time = _time_column(source, clocks)
-        roles: list[Role] = [_role(source, i, texts, decimal) for i, texts in enumerate(columns)]
+        beside = None if time is None else _beside(source, columns, time)
+        if time is not None and beside is not None:
+            clocks[time] = recognise(_joined(columns, time, beside), True, True)
+        roles: list[Role] = [_role(source, i, texts, numbers) for i, texts in enumerate(columns)]
         late = [i for i, role in enumerate(roles) if role == "empty"]
-        for i, numbers in zip(late, cells.count_numbers(late, decimal), strict=True):
-            roles[i] = "value" if numbers else "empty"
-        clock, ambiguous, times = None, None, []
+        for i, count in zip(late, cells.count_numbers(late, numbers), strict=True):
+            roles[i] = "value" if count else "empty"
+        clock, ambiguous, times, texts = None, None, [], []
         if time is not None:
             roles[time], clock = "time", clocks[time]
-            texts = [text for text in columns[time] if text.strip()][:3]
+            if beside is not None:
+                roles[beside] = "time"
+            texts = [text for text in _joined(columns, time, beside) if text.strip()][:3]
             if clock is not None and clock.two_readings:
                 order = settled_order(*cells.largest_parts(time, clock.separator))
                 if order is None:
@@ -55,6 +68,9 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
             if clock is not None and ambiguous is None:
                 found = cells.shown(clock, texts)
                 times = ["cannot be read" if t is None else moment(t, not clock.is_index) for t in found]
+        series = None if time is None else _series_column(cells, columns, roles, Layout([], time, beside))
+        if series is not None:
+            roles[series] = "series"
     values = [name for name, role in zip(source.names, roles, strict=True) if role == "value"]
     if not values:
         seen = [f"{name} ({role})" for name, role in zip(source.names, roles, strict=True)]
@@ -66,10 +82,19 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         warnings.append("No column looks like times. The rows will be numbered 0, 1, 2, ... unless you choose one.")
     if aside := [name for name, role in zip(source.names, roles, strict=True) if role in ("text", "empty")]:
         warnings.append(f"Set aside, because they hold no numbers to forecast: {listed(aside)}.")
-    if decimal == ",":
+    if series is not None:
+        warnings.append(
+            f"A long table: times come back with another {source.names[series]}. Each of them is read as a variate of "
+            f"its own."
+        )
+    if numbers.decimal == ",":
         warnings.append("Numbers are written with a decimal comma: 1,5 is read as one and a half.")
-    elif any(re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text.strip()) for texts in columns for text in texts[:50]):
-        warnings.append("Some numbers hold commas, such as 1,234. They are not read as numbers; remove the commas.")
+    if numbers.thousands:
+        example = next(t.strip() for texts in columns for t in texts if re.fullmatch(numbers.grouped, t.strip()))
+        warnings.append(
+            f"Numbers are written in groups of three digits: {example} is read as "
+            f"{re.sub(rf'[{MARKS[numbers.thousands]}]', '', example)}. If the mark is a decimal one, say so below."
+        )
     return Proposal(
         columns=[
             Column(
@@ -82,11 +107,15 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         ],
         rows=[list(row) for row in sample[:3]],
         time_column=source.names[time] if time is not None else None,
+        time_of_day=source.names[beside] if beside is not None else None,
+        series_column=source.names[series] if series is not None else None,
+        zone=_named_zone(texts[0]) if clock and clock.offset and texts else "UTC",
         time_format=clock.label if clock else "",
         times=times,
         ambiguous=ambiguous,
         value_columns=values,
-        decimal=decimal,
+        decimal=numbers.decimal,
+        thousands=numbers.thousands,
         separator=SEPARATORS[source.separator] if source.kind == "text" and len(source.names) > 1 else "",
         encoding=source.encoding.removesuffix("-sig") if source.kind == "text" else "",
         warnings=warnings,
@@ -109,15 +138,22 @@ def parse(
     time = None if choice.time_column is None else _index(source, choice.time_column, name)
     if not columns:
         raise UserError(f"No column of {name} is chosen. Choose at least one with numbers.")
-    if len(set(columns)) < len(columns) or time in columns:
-        raise UserError("A column is chosen twice. Choose each once, as time or as a value.")
+    beside, series = (
+        None if c is None else _index(source, c, name) for c in (choice.time_of_day, choice.series_column)
+    )
+    used = [*columns, *(i for i in (time, beside, series) if i is not None)]
+    if len(set(used)) < len(used):
+        raise UserError("A column is chosen twice. Choose each once, as time, as the name of a series or as a value.")
+    if time is None and (beside is not None or series is not None):
+        raise UserError("A time of day or a column of series names needs a time column beside it. Choose one.")
+    layout = Layout(columns, time, beside, series)
     if source.rows is not None and source.rows * len(columns) > limit:
         raise too_many_values(limit)
     zone = _zone(choice.zone)
     with source.readable() as file, reader(file.parent) as connection:
         cells = Cells(connection, file, source)
-        clock = None if time is None else _chosen_clock(cells, time, choice.day_first)
-        raw = cells.read(time, clock, columns, choice.decimal, limit)
+        clock = None if time is None else _chosen_clock(cells, time, beside, choice.day_first)
+        raw = cells.read(layout, clock, choice.numbers, limit)
     raw.absolute = clock is None or clock.absolute
     times, values, audit = settle(raw, choice, limit)
     return Series(Path(name).stem or name, times, values, raw.names, zone), audit
@@ -139,24 +175,68 @@ def _zone(zone: str) -> str:
     return zone
 
 
-def _decimal_comma(columns: list[list[str]]) -> bool:
-    """Whether commas are decimal marks; a comma before three digits is not taken as a sign of either."""
-    texts = [text.strip() for column in columns for text in column[:100]]
-    comma = sum(re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", text) is not None for text in texts)
-    unclear = sum(re.fullmatch(r"[+-]?\d{1,3},\d{3}", text) is not None for text in texts)
-    point = sum(re.fullmatch(r"[+-]?\d*\.\d+([eE][+-]?\d+)?", text) is not None for text in texts)
-    return comma > point and comma > unclear
+def _named_zone(text: str) -> str:
+    """The zone that a stamp such as ``2024-01-01 10:00 Europe/Berlin`` names, else UTC."""
+    found = re.search(r"[A-Z][A-Za-z]+(/[A-Z][A-Za-z_-]+)+(?=\]?$)", text.strip())
+    try:
+        return _zone(found[0]) if found else "UTC"
+    except UserError:
+        return "UTC"
 
 
-def _role(source: Source, i: int, texts: list[str], decimal: str) -> Role:
+def _joined(columns: list[list[str]], time: int, beside: int | None) -> list[str]:
+    """The texts of the time column, with their time of day where that stands in a column of its own."""
+    if beside is None:
+        return columns[time]
+    clocks = [text.strip().replace(".", ":") for text in columns[beside]]
+    clocks = [text if ":" in text else f"{text}:00" for text in clocks]
+    return [
+        f"{date.strip()} {clock}" if date.strip() else "" for date, clock in zip(columns[time], clocks, strict=True)
+    ]
+
+
+def _beside(source: Source, columns: list[list[str]], time: int) -> int | None:
+    """The column with the time of day, where the time column holds dates alone and they repeat."""
+    dates = [text.strip() for text in columns[time] if text.strip()]
+    if source.kind != "text" or not dates or any(":" in text for text in dates) or len(set(dates)) == len(dates) > 1:
+        return None
+    for i, texts in enumerate(columns):
+        filled = [text.strip() for text in texts if text.strip()]
+        if i == time or not filled:
+            continue
+        clocks = all(TIME_OF_DAY.fullmatch(text) for text in filled) and (
+            ":" in filled[0] or HOUR.search(source.names[i]) is not None
+        )
+        hours = HOUR.search(source.names[i]) is not None and all(re.fullmatch(r"\d|[01]\d|2[0-3]", t) for t in filled)
+        if (clocks or hours) and recognise(_joined(columns, time, i), True, True):
+            return i
+    return None
+
+
+def _series_column(cells: Cells, columns: list[list[str]], roles: list[Role], layout: Layout) -> int | None:
+    """The column that names the series of a long table: times repeat, but hardly with the same name."""
+    names = cells.source.names
+    for i, role in enumerate(roles):
+        filled = [text.strip() for text in columns[i] if text.strip()]
+        if not (role == "text" or (role == "value" and NAMES.search(names[i]) and all(t.isdigit() for t in filled))):
+            continue
+        if cells.source.types and cells.source.types[i] == "other":
+            continue
+        rows, times, distinct, pairs = cells.repeats(layout, i)
+        if 2 <= distinct <= MAX_COLUMNS and rows > 1.3 * times and pairs >= ALIKE * rows and distinct <= rows / 2:
+            return i
+    return None
+
+
+def _role(source: Source, i: int, texts: list[str], numbers: Numbers) -> Role:
     kind = source.types[i] if source.types else "text"
     filled = [text.strip() for text in texts[:100] if text.strip()]
     if kind in ("time", "zoned", "other"):
         return "text"
     if not filled:
         return "empty"
-    numbers = sum(NUMBER.fullmatch(text) is not None and not (decimal == "." and "," in text) for text in filled)
-    return "value" if kind == "number" or numbers >= len(filled) / 2 else "text"
+    readable = sum(numbers.reads(text) for text in filled)
+    return "value" if kind == "number" or readable >= len(filled) / 2 else "text"
 
 
 def _clocks(source: Source, columns: list[list[str]]) -> list[Clock | None]:
@@ -184,12 +264,14 @@ def _time_column(source: Source, clocks: list[Clock | None]) -> int | None:
     return min((i for i, clock in enumerate(clocks) if clock is not None), key=rank, default=None)
 
 
-def _chosen_clock(cells: Cells, time: int, day_first: bool | None) -> Clock:
+def _chosen_clock(cells: Cells, time: int, beside: int | None, day_first: bool | None) -> Clock:
     """The clock of the column a person chose; stricter than a guess about the reading, laxer about the shape."""
     source, sample = cells.source, cells.sample()
     columns = [list(texts) for texts in zip(*sample, strict=True)] if sample else [[] for _ in source.names]
-    name, clock = source.names[time], _clocks(source, columns)[time] or forced(columns[time])
-    filled = [text for text in columns[time] if text.strip()]
+    texts, name = _joined(columns, time, beside), source.names[time]
+    clock = recognise(texts, True, True) if beside is not None else _clocks(source, columns)[time]
+    clock = clock or forced(texts)
+    filled = [text for text in texts if text.strip()]
     if clock is None:
         raise UserError(
             f"Column {name} does not look like times: it begins with {(filled or ['nothing'])[0][:60]!r}. "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.card import Finding, Place
+from core.data.numbers import NUMBER
 from core.data.words import many, short
 from core.errors import UserError
 
@@ -28,8 +29,9 @@ BLOCK = 1 << 22
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "vertical bar", ",": "comma"}
 PATTERN = set("*?[]{}")  # DuckDB takes a path with one of these for a pattern of many files
 CONTROL = bytes(b for b in range(1, 32) if not 9 <= b <= 13)
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 FULL_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ,].*)?")
+MISSING = r"(?i:na|n/a|null|none|nil|missing|-+|\?+|\.+|#\S+)"
+UNIT = re.compile(rf"(?!{MISSING}$)\S.*")  # a word for "no value" is no unit
 SHORT_DATE = re.compile(r"\d{4}[-/]?([qQ][1-4]|\d{1,2})")
 
 _UNPACK = "Unpack it and upload the file inside."
@@ -227,7 +229,9 @@ def _dialect(source: Source, text: str, complete: bool, original_name: str) -> S
         first = next(i for i, (_, cells) in enumerate(records) if len(cells) == width)
     number, cells = records[first]
     header = not _is_data(cells)
-    data = [tuple(row) for _, row in records[first + header :] if len(row) == width]
+    under = records[first + header :]
+    units = under.pop(0) if header and _is_units([row for _, row in under[:4]], width) else None
+    data = [tuple(row) for _, row in under if len(row) == width]
     if header and not data and complete:
         raise UserError(
             f"{original_name} has a header row ({short(', '.join(cells))}) and no data rows. Choose a file with data."
@@ -255,6 +259,12 @@ def _dialect(source: Source, text: str, complete: bool, original_name: str) -> S
             )
         )
     skip = number if header else number - 1
+    if units:
+        skip, row = units
+        places = [Place(row=skip, column=n, text=short(u)) for n, u in zip(names, row, strict=True) if u.strip()]
+        told = ", ".join(f"{place.column} in {place.text}" for place in places[:5])
+        sentence = f"Row {skip:,} under the header holds units, not data ({told}); left out."
+        findings.append(Finding(kind="units", count=1, places=places, sentence=sentence))
     return replace(
         source,
         names=names,
@@ -298,6 +308,22 @@ def _is_data(cells: list[str]) -> bool:
         return False
     dates = (FULL_DATE, SHORT_DATE, NUMBER)
     return FULL_DATE.fullmatch(filled[0]) is not None or all(any(d.fullmatch(c) for d in dates) for c in filled)
+
+
+def _is_units(rows: list[list[str]], width: int) -> bool:
+    """Whether the first of these rows names units: short words, where the rows after it hold numbers."""
+    if len(rows) < 3 or any(len(row) != width for row in rows):
+        return False
+    units = [cell.strip() for cell in rows[0]]
+    shapes = (FULL_DATE, SHORT_DATE, NUMBER)
+    if any(len(unit) > 20 or any(shape.fullmatch(unit) for shape in shapes) for unit in units if unit):
+        return False
+    below = list(zip(*rows[1:], strict=True))
+    named = [i for i, unit in enumerate(units) if unit and UNIT.fullmatch(unit)]
+    return any(all(NUMBER.fullmatch(cell.strip()) for cell in below[i]) for i in named) and not any(
+        unit and i not in named and all(NUMBER.fullmatch(cell.strip()) for cell in below[i])
+        for i, unit in enumerate(units)
+    )
 
 
 def unique_names(cells: list[str]) -> tuple[tuple[str, ...], list[Finding]]:

@@ -4,7 +4,7 @@
 import json
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def read(tmp_path: Path) -> Callable[..., tuple[Series, Audit]]:
 
 
 # Files that become a series: bytes, names, values by column (None: missing), kinds of findings
-READABLE: dict[str, tuple[bytes, tuple[str, ...], list[list[float | None]], set[str]]] = {
+READABLE: dict[str, tuple[bytes, tuple[str, ...], Sequence[Sequence[float | None]], set[str]]] = {
     "plain": (hourly(["1", "2.5", "-3e2"]), ("load",), [[1, 2.5, -300]], set()),
     "tabs": (b"date\tload\n2024-01-01\t1\n2024-01-02\t2\n", ("load",), [[1, 2]], set()),
     "semicolon and decimal comma": (b"date;a;b\n2024-01-01;1,5;2\n2024-01-02;2,5;3\n", ("a", "b"), [[1.5, 2.5], [2, 3]], set()),
@@ -77,6 +77,21 @@ READABLE: dict[str, tuple[bytes, tuple[str, ...], list[list[float | None]], set[
     "gap": (b"date,a\n2024-01-01,1\n2024-01-02,2\n2024-01-05,5\n2024-01-06,6\n", ("a",), [[1, 2, None, None, 5, 6]], {"gaps", "missing"}),
     "irregular": (b"date,a\n2024-01-01,1\n2024-01-02,2\n2024-01-03 07:00,3\n2024-01-04,4\n", ("a",), [[1, 2, 3, 4]], {"irregular"}),
     "constant": (b"date,a,b\n2024-01-01,1,7\n2024-01-02,2,7\n", ("a", "b"), [[1, 2], [7, 7]], {"constant"}),
+    "thousands": (b'date,a\n2024-01-01,"1,234"\n2024-01-02,"1,234,567.5"\n2024-01-03,12\n', ("a",), [[1234, 1234567.5, 12]], set()),
+    "thousands and decimal comma": (b"date;a\n2024-01-01;1.234,5\n2024-01-02;12,5\n2024-01-03;1.000.000,0\n", ("a",), [[1234.5, 12.5, 1e6]], set()),
+    "Swiss thousands": (b"date;a\n2024-01-01;1'234.5\n2024-01-02;12.5\n", ("a",), [[1234.5, 12.5]], set()),
+    "narrow spaces": ("date;a\n2024-01-01;1\u202f234,5\n2024-01-02;12,5\n".encode(), ("a",), [[1234.5, 12.5]], set()),
+    "groups that are none": (b'date,a\n2024-01-01,"1,234.5"\n2024-01-02,"12,34.5"\n2024-01-03,"1,2345"\n2024-01-04,5\n', ("a",), [[1234.5, None, None, 5]], {"not_numeric", "missing"}),
+    "unit row": ("date,a,b\n,MW,°C\n2024-01-01,1,2\n2024-01-02,3,4\n2024-01-03,5,6\n".encode(), ("a", "b"), [[1, 3, 5], [2, 4, 6]], {"units"}),
+    "unit row in brackets": (b"date,a\n[yyyy-mm-dd],[kW]\n2024-01-01,1\n2024-01-02,3\n", ("a",), [[1, 3]], {"units"}),
+    "missing first row is no unit row": (b"date,a\n2024-01-01,NA\n2024-01-02,3\n2024-01-03,4\n", ("a",), [[None, 3, 4]], {"not_numeric", "missing"}),
+    "date and time apart": (b"date,time,a\n2024-01-01,00:00,1\n2024-01-01,01:00,2\n2024-01-01,02:00,3\n", ("a",), [[1, 2, 3]], set()),
+    "date and time with dots": (b"Date;Time;a\n10/03/2004;22.00.00;1,5\n10/03/2004;23.00.00;2\n13/03/2004;00.00.00;3\n", ("a",), [[1.5, 2, *[None] * 48, 3]], {"gaps", "missing"}),
+    "date and hour": (b"date,hour,a\n2024-01-01,0,1\n2024-01-01,1,2\n2024-01-01,2,3\n", ("a",), [[1, 2, 3]], set()),
+    "long": (b"id,date,y\nA,2024-01-01,1\nA,2024-01-02,2\nA,2024-01-03,3\nB,2024-01-02,5\nB,2024-01-03,6\nB,2024-01-01,4\n", ("A", "B"), [[1, 2, 3], [4, 5, 6]], {"long"}),
+    "long, later start": (b"date,store,y\n2024-01-01,1,1\n2024-01-02,1,2\n2024-01-02,2,5\n2024-01-03,1,3\n2024-01-03,2,6\n2024-01-04,1,4\n2024-01-04,2,7\n", ("1", "2"), [[1, 2, 3, 4], [None, 5, 6, 7]], {"long", "missing"}),
+    "long, two values": (b"date,site,a,b\n2024-01-01,n,1,2\n2024-01-01,s,3,4\n2024-01-02,n,5,6\n2024-01-02,s,7,8\n", ("n: a", "n: b", "s: a", "s: b"), [[1, 5], [2, 6], [3, 7], [4, 8]], {"long"}),
+    "a weekday is no series": (b"date,day,a\n2024-01-01,Mon,1\n2024-01-02,Tue,2\n2024-01-03,Wed,3\n2024-01-04,Mon,4\n", ("a",), [[1, 2, 3, 4]], set()),
     "late start": (("date,a,b\n" + "".join(f"{t},1.{i},\n" for i, t in enumerate(HOURS)) * 1 + "2024-01-02 00:00,2,5\n2024-01-02 01:00,2,6\n").encode(), ("a", "b"), [[1 + i / (10 if i < 10 else 100) for i in range(24)] + [2, 2], [None] * 24 + [5, 6]], {"missing"}),
 }  # fmt: skip
 
@@ -202,6 +217,11 @@ STAMPS: dict[str, tuple[list[str], str]] = {  # three texts of 1, 2 and 3 Januar
     "epoch milliseconds": (["1704067200000", "1704070800000"], "2024-01-01"),
     "epoch microseconds": (["1704067200000000", "1704070800000000"], "2024-01-01"),
     "epoch nanoseconds": (["1704067200000000000", "1704070800000000000"], "2024-01-01"),
+    "year M month": (["2024M01", "2024M02"], "2024-01-01"),
+    "ISO weeks": (["2024-W01", "2024-W02", "2024-W03"], "2024-01-01"),
+    "zone names": (["2024-01-01 01:00 Europe/Berlin", "2024-01-02 01:00 Europe/Berlin"], "2024-01-01"),
+    "zone in brackets": (["2024-01-01T01:00:00[Europe/Berlin]", "2024-01-02T01:00:00[Europe/Berlin]"], "2024-01-01"),
+    "zone abbreviations": (["2024-06-01 02:00 CEST", "2024-06-02 02:00 CEST"], "2024-06-01"),
     "epoch with a fraction": (["1704067200.5", "1704067201.5"], "2024-01-01T00:00:00.5"),
 }  # fmt: skip
 
