@@ -50,6 +50,8 @@ class Fill(StrEnum):
     keep = "keep"
     linear = "linear"
     forward = "forward"
+    seasonal = "seasonal"
+    drop = "drop"
 
 
 class Device(StrEnum):
@@ -77,11 +79,19 @@ def ingest(
     time_column: TimeColumn = None,
     day_first: DayFirst = None,
     fill: Filling = Fill.keep,
+    repairs: Annotated[
+        Path | None,
+        typer.Option(help="JSON: how to read and mend it, as the Data page saves it.", show_default=False),
+    ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(help="CSV to write: every row and cell that could not be read.", show_default=False)
+    ] = None,
 ) -> None:
     """Read a file and say what was found in it."""
     from core.data.card import DatasetCard
 
-    series, audit, choice = _read(file, time_column, day_first, fill)
+    changes = {} if repairs is None else _choices(repairs)
+    series, audit, choice = _read(file, time_column, day_first, fill, changes, rejected)
     about = {"source": file.name, "time_column": choice.time_column, "choice": choice.model_dump()}
     card = DatasetCard.of(series, audit, **about)
     if name:
@@ -102,6 +112,8 @@ def ingest(
     )
     for finding in card.audit.findings:
         typer.echo(f"- {finding.sentence}")
+        for offer in finding.offers:
+            typer.echo(f"    {'*' if offer.proposed else ' '} {offer.label}: {json.dumps(offer.change)}")
     if store:
         typer.echo(f"Stored as dataset {card.id}.")
 
@@ -694,8 +706,39 @@ def _print(about: dict[str, Any], lines: bool = True) -> None:
     typer.echo(json.dumps(finite(about), indent=2 if lines else None, ensure_ascii=False, allow_nan=False))
 
 
-def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fill) -> "tuple[Series, Audit, Choice]":
-    """A file read as it proposes itself, but for what was said on the command line."""
+def _choices(file: Path) -> dict[str, Any]:
+    """The fields of a ``Choice`` that a file of repairs sets. Raises UserError for one that sets none, or wrongly."""
+    from pydantic import ValidationError
+
+    from core.data.choice import Choice
+
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file.name} cannot be read as repairs: {str(error).splitlines()[0]}.") from None
+    if isinstance(found, dict) and isinstance(found.get("choice"), dict):
+        found = found["choice"]  # a whole card
+    if not isinstance(found, dict) or not found:
+        raise UserError(f'{file.name} holds no repairs. It must be a JSON object such as {{"fill": "linear"}}.')
+    if strange := sorted(set(found) - set(Choice.model_fields)):
+        raise UserError(f"{file.name} has no meaning for {strange[0]!r}. Known are {', '.join(Choice.model_fields)}.")
+    try:
+        chosen = Choice.model_validate(found)
+    except ValidationError as error:
+        raise UserError(f"{file.name}: {_first(error)}") from None
+    return {name: getattr(chosen, name) for name in found}
+
+
+def _read(
+    file: Path,
+    time_column: str | None,
+    day_first: bool | None,
+    fill: Fill,
+    changes: dict[str, Any] | None = None,
+    rejected: Path | None = None,
+) -> "tuple[Series, Audit, Choice]":
+    """A file read as it proposes itself, but for ``changes`` and what was said on the command line. What could not be
+    read goes to ``rejected``."""
     from tempfile import TemporaryDirectory
 
     from core.data.read import parse, sniff
@@ -710,8 +753,14 @@ def _read(file: Path, time_column: str | None, day_first: bool | None, fill: Fil
         if time_column is not None:
             values = [name for name in choice.value_columns if name != time_column]
             choice = choice.model_copy(update={"time_column": time_column, "value_columns": values})
-        choice = choice.model_copy(update={"day_first": day_first, "fill": fill.value})
+        said: dict[str, Any] = {} if day_first is None else {"day_first": day_first}
+        said |= {} if fill == Fill.keep else {"fill": fill.value}
+        choice = choice.model_copy(update={**(changes or {}), **said})
         series, audit = parse(table.path, choice, table.name)
+        if rejected is not None:
+            from core.data.rejects import rejected_csv
+
+            rejected.write_text(rejected_csv(table.path, choice, table.name), encoding="utf-8")
     return series, audit.after(table.findings), choice
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.settings import settings
-from core.ui import boot, profile, resources, state, theme, widgets
+from core.ui import boot, profile, repairs, resources, state, theme, widgets
 from core.ui.charts import overview
 
 if TYPE_CHECKING:
@@ -22,10 +22,17 @@ if TYPE_CHECKING:
     from core.data.samples import Sample
     from core.data.series import Series
 
-FILLS = {"keep": "Keep the gaps", "linear": "Draw a line across", "forward": "Repeat the last value"}
+FILLS = {
+    "keep": "Keep the gaps",
+    "linear": "Draw a line across",
+    "forward": "Repeat the last value",
+    "seasonal": "As in the seasons around",
+    "drop": "Leave out their rows",
+}
 DUPLICATES = {"mean": "Their mean", "first": "The first", "last": "The last"}
 GAPS = {"insert": "Insert rows without values", "keep": "Keep the rows as they are"}
 NO_TIME = "No time column, count the rows"
+THOUSANDS = {"": "None", ",": "Comma", ".": "Point", " ": "Space", "'": "Apostrophe"}
 SHOWN = 4  # variates drawn at first
 INCOMING, MAKING = "incoming", "making"  # in the session: a file that waits, and that a rule is being chosen
 LONGEST_STOP = 10.0  # seconds a training may take to stop before its folder is removed
@@ -167,7 +174,7 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
     """What the file seems to be, for the person to agree or correct; then its audit, then it is added."""
     proposal: Proposal = held["proposal"]
     with controls:
-        choice, name = ask(held["name"], proposal)
+        choice, name = ask(held, proposal)
         add = st.container()
         if st.button("Leave it", key="leave", width="stretch", icon=":material/close:"):
             leave()
@@ -196,6 +203,12 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
         series, audit = found
         facts(len(series), audit.step, audit.start, audit.end, series.zone)
         audit_table(audit)
+        if choice:
+            repairs.offer(held, audit, choice)
+            unmended = read(str(held["path"]), held["name"], repairs.without(choice).model_dump_json())
+            if isinstance(unmended, tuple):
+                repairs.compare(unmended[0], series)
+            take_home(held, audit, choice)
 
 
 def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series, audit: Audit) -> str:
@@ -213,19 +226,63 @@ def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series,
     return resources.store().add_dataset(series, card)
 
 
-def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
+def take_home(held: dict[str, Any], audit: Audit, choice: Choice) -> None:
+    """How the file is read, to repeat it, and what of it could not be read."""
+    from core.data.rejects import WHY, rejected_csv
+
+    stem = file_name(Path(held["name"]).stem) or "file"
+    with st.container(horizontal=True):
+        st.download_button(
+            "Repairs (JSON)",
+            choice.model_dump_json(indent=2),
+            f"{stem}-repairs.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            help="How this file is read and mended; `python -m core ingest FILE --repairs` does the same again.",
+        )
+        if any(finding.kind in WHY for finding in audit.findings):
+            limits = settings().max_upload_mb, settings().max_cells
+            st.download_button(
+                "What could not be read (CSV)",
+                lambda: rejected_csv(held["path"], choice, held["name"], *limits),
+                f"{stem}-rejected.csv",
+                "text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+                help="Every such row and cell with its reason, the first 10,000 of a kind.",
+            )
+
+
+def ask(held: dict[str, Any], proposal: Proposal) -> tuple[Choice | None, str]:
     """The questions beside the rows; the choice is None while an ambiguous date order is not settled."""
     names = [column.name for column in proposal.columns]
-    name = st.text_input("Name", value=Path(file).stem[:80], key="new-name", max_chars=120)
+    name = st.text_input("Name", value=Path(held["name"]).stem[:80], key="new-name", max_chars=120)
     times = [NO_TIME, *names]
     at = times.index(proposal.time_column) if proposal.time_column else 0
     timed = st.selectbox("Time column", range(len(times)), index=at, format_func=lambda i: times[i], key="new-time")
     time_column = names[timed - 1] if timed else None
+    used = {time_column}
+    time_of_day = series_column = None
+    if time_column is not None and len(names) > 2:
+        others = [n for n in names if n != time_column]
+        marked = {column.name for column in proposal.columns if column.role in ("text", "series")}
+        if proposal.time_of_day or time_column != proposal.time_column:
+            time_of_day = one_of("Time of day", others, proposal.time_of_day, "new-clock", "Where it stands apart.")
+        if proposal.series_column or marked:
+            series_column = one_of(
+                "Name of the series",
+                [n for n in others if n != time_of_day],
+                proposal.series_column,
+                "new-series",
+                "In a long table each row belongs to one of several series; each becomes a variate.",
+            )
+        used |= {time_of_day, series_column}
     values = st.multiselect(
         "Value columns",
-        [n for n in names if n != time_column],
-        default=[n for n in proposal.value_columns if n != time_column],
-        key=f"new-values-{timed}",
+        [n for n in names if n not in used],
+        default=[n for n in proposal.value_columns if n not in used],
+        key=f"new-values-{timed}-{time_of_day}-{series_column}",
     )
     day_first = None
     if proposal.ambiguous and time_column == proposal.time_column:
@@ -250,13 +307,29 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
         gaps = st.selectbox("Gaps in time", list(GAPS), format_func=lambda g: GAPS[g], key="new-gaps")
         zones = sorted(zoneinfo.available_timezones())
         zone = st.selectbox(
-            "Zone of the times", zones, index=zones.index("UTC"), key="new-zone", help="For times without an offset."
+            "Zone of the times",
+            zones,
+            index=zones.index(proposal.zone),
+            key="new-zone",
+            help="For times without an offset.",
         )
         marks = [".", ","]
         decimal = st.selectbox("Decimal mark", marks, index=marks.index(proposal.decimal), key="new-decimal")
+        groups = list(THOUSANDS)
+        thousands = st.selectbox(
+            "Thousands mark",
+            groups,
+            index=groups.index(proposal.thousands),
+            format_func=lambda mark: THOUSANDS[mark],
+            key="new-thousands",
+        )
+        if time_column is not None:
+            repairs.ask_step(held)
     choice = proposal.choice.model_copy(
         update={
             "time_column": time_column,
+            "time_of_day": time_of_day,
+            "series_column": series_column,
             "value_columns": values,
             "day_first": None if day_first is None else day_first == "day first",
             "fill": fill,
@@ -264,9 +337,19 @@ def ask(file: str, proposal: Proposal) -> tuple[Choice | None, str]:
             "gaps": gaps,
             "zone": zone,
             "decimal": decimal,
+            "thousands": thousands,
+            **held.get("changes", {}),
         }
     )
     return choice, name
+
+
+def one_of(label: str, names: list[str], proposed: str | None, key: str, help: str) -> str | None:
+    """A column or none."""
+    options = ["None", *names]
+    at = options.index(proposed) if proposed in names else 0
+    chosen = st.selectbox(label, range(len(options)), index=at, format_func=lambda i: options[i], key=key, help=help)
+    return names[chosen - 1] if chosen else None
 
 
 def three_rows(proposal: Proposal, choice: Choice | None) -> None:
@@ -428,13 +511,18 @@ def act(card: DatasetCard) -> None:
             else:
                 st.rerun()
     with st.popover("Export", icon=":material/download:", width="stretch"):
-        file = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in card.name) or card.id
+        file = file_name(card.name) or card.id
         st.download_button("CSV", lambda: export(card, "csv"), f"{file}.csv", "text/csv", on_click="ignore")
         st.download_button(
             "Parquet", lambda: export(card, "parquet"), f"{file}.parquet", "application/octet-stream", on_click="ignore"
         )
     if st.button("Delete", icon=":material/delete:", width="stretch", key="delete"):
         confirm_delete(card)
+
+
+def file_name(text: str) -> str:
+    """Letters and digits of an uploaded name, for a file on somebody's disk."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in text)
 
 
 def export(card: DatasetCard, kind: str) -> bytes:

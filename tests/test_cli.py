@@ -64,6 +64,48 @@ def trained(run, file, tmp_path_factory):
     return out, done
 
 
+def test_a_file_is_read_and_mended_again_as_the_repairs_say(run, tmp_path):
+    messy = tmp_path / "messy.csv"
+    rows = [f"2024-01-{1 + i // 24:02d} {i % 24:02d}:00,{i % 7}" for i in range(96)]
+    rows[5], rows[9] = "2024-01-01 05:00,-9999", "2024-01-01 09:00,n/a"
+    messy.write_text("\n".join(["when,load", *rows, "=SUM(A1),3"]) + "\n")
+    first = json.loads(run("ingest", messy, "--json").stdout)
+    offered = [offer for finding in first["audit"]["findings"] for offer in finding["offers"] if offer["proposed"]]
+    assert [offer["change"] for offer in offered] == [{"missing_values": [-9999.0]}]
+    repairs, rejected = tmp_path / "repairs.json", tmp_path / "rejected.csv"
+    repairs.write_text(json.dumps(offered[0]["change"] | {"fill": "linear", "step": "1 day", "aggregate": "sum"}))
+    done = run("ingest", messy, "--repairs", repairs, "--rejected", rejected, "--json")
+    card = json.loads(done.stdout)
+    assert (card["rows"], card["step"]) == (4, "1 day")
+    assert any("-9999" in repair for repair in card["repairs"])
+    assert rejected.read_text().splitlines() == [
+        "row,column,reason,text",
+        "11,load,not a number; the cell became missing,n/a",
+        "98,when,the time cannot be read; the row was left out,'=SUM(A1)",
+    ]
+    again = tmp_path / "card.json"
+    again.write_text(done.stdout)  # a card holds its choice
+    assert json.loads(run("ingest", messy, "--repairs", again, "--json").stdout)["fingerprint"] == card["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read as repairs"),
+        ("{}", "holds no repairs"),
+        ('{"fil": "linear"}', "no meaning for 'fil'"),
+        ('{"fill": "magic"}', "fill"),
+        ('{"value_columns": ["nothing"]}', "no column 'nothing'"),
+        ('{"step": "1 hour", "time_column": null}', "need times"),
+    ],
+)
+def test_repairs_that_mean_nothing_are_sentences(run, file, tmp_path, content, words):
+    path = tmp_path / "repairs.json"
+    path.write_text(content)
+    done = run("ingest", file, "--repairs", path)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_help_loads_nothing_heavy():
     script = """
 import sys

@@ -87,7 +87,8 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
         _to_utc(raw, choice.zone)  # after the grid: days stay days across a change of the clocks
     _columns(raw)
     _said(raw, *repair.units(raw.values, raw.names, choice.units))
-    _said(raw, *repair.outliers(raw.values, raw.names, choice.outliers))
+    codes = {place.text for finding in raw.findings if finding.kind == "stand_in" for place in finding.places}
+    _said(raw, *repair.outliers(raw.values, raw.names, choice.outliers, {float(code) for code in codes}))
     _missing(raw, choice.fill)
     times = raw.times.view("datetime64[us]") if raw.clock else raw.times
     audit = Audit(

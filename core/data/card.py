@@ -21,11 +21,13 @@ class Record(BaseModel):
 
 
 class Place(Record):
-    """One cell or row as a spreadsheet counts it: the header is row 1. ``column`` is empty for a whole row."""
+    """One cell or row as a spreadsheet counts it: the header is row 1. ``column`` is empty for a whole row.
+    ``why`` is the reason, where places of one finding differ in it."""
 
     row: int
     column: str = ""
     text: str = ""
+    why: str = ""
 
 
 class Offer(Record):

@@ -47,9 +47,10 @@ class Layout:
         """SQL: the text (or the value) of a row's time."""
         if self.time_of_day is None:
             return f"c{self.time}"
-        clock = f"replace(trim(c{self.time_of_day}::VARCHAR), '.', ':')"
-        minutes = f"CASE WHEN contains({clock}, ':') THEN '' ELSE ':00' END"
-        return f"(trim(c{self.time}::VARCHAR) || ' ' || {clock} || {minutes})"
+        date = f"trim(coalesce(c{self.time}::VARCHAR, ''))"
+        clock = f"replace(trim(coalesce(c{self.time_of_day}::VARCHAR, '')), '.', ':')"
+        minutes = f"CASE WHEN contains({clock}, ':') OR {clock} = '' THEN '' ELSE ':00' END"
+        return f"trim({date} || ' ' || {clock} || {minutes})"
 
 
 class Cells:
@@ -195,7 +196,10 @@ class Cells:
             Finding(
                 kind="rejected",
                 count=len(found),
-                places=[Place(row=row, text=(cut or "").strip()) for row, _, cut, _ in found[: self.places]],
+                places=[
+                    Place(row=row, text=(cut or "").strip(), why=REASONS.get(why, ""))
+                    for row, why, cut, _ in found[: self.places]
+                ],
                 sentence=f"Row {line:,} {REASONS.get(why, 'does not fit the table')}: {(text or '').strip()!r}. "
                 f"{many(len(found), 'such row')}, left out.{more}",
                 remedies=["Correct the file and upload it again."],

@@ -7,7 +7,7 @@ in ``audit.py``. Nothing is dropped, filled or read another way without a findin
 import re
 from pathlib import Path
 
-from core.data.audit import settle
+from core.data.audit import PLACES, settle
 from core.data.card import Audit
 from core.data.cells import Cells, Layout, too_many_values
 from core.data.choice import Choice, Column, Proposal, Role
@@ -93,7 +93,7 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         example = next(t.strip() for texts in columns for t in texts if re.fullmatch(numbers.grouped, t.strip()))
         warnings.append(
             f"Numbers are written in groups of three digits: {example} is read as "
-            f"{re.sub(rf'[{MARKS[numbers.thousands]}]', '', example)}. If the mark is a decimal one, say so below."
+            f"{re.sub(rf'[{MARKS[numbers.thousands]}]', '', example)}. If the mark is a decimal one, choose it as that."
         )
     return Proposal(
         columns=[
@@ -123,11 +123,17 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
 
 
 def parse(
-    path: Path, choice: Choice, name: str = "", max_mb: int | None = None, max_cells: int | None = None
+    path: Path,
+    choice: Choice,
+    name: str = "",
+    max_mb: int | None = None,
+    max_cells: int | None = None,
+    places: int = PLACES,
 ) -> tuple[Series, Audit]:
     """The series in this file, read as chosen, with everything found and changed on the way.
 
-    ``name`` is the file's own name where ``path`` is a stored copy. Raises UserError where the choice does not fit the
+    ``name`` is the file's own name where ``path`` is a stored copy; ``places`` how many places of what could not be
+    read are kept. Raises UserError where the choice does not fit the
     file (unknown column, times that cannot be read or have two readings) or the file holds no series.
     """
     name = name or path.name
@@ -151,7 +157,7 @@ def parse(
         raise too_many_values(limit)
     zone = _zone(choice.zone)
     with source.readable() as file, reader(file.parent) as connection:
-        cells = Cells(connection, file, source)
+        cells = Cells(connection, file, source, places)
         clock = None if time is None else _chosen_clock(cells, time, beside, choice.day_first)
         raw = cells.read(layout, clock, choice.numbers, limit)
     raw.absolute = clock is None or clock.absolute

@@ -4,6 +4,8 @@ Each is found with the rule written beside it (all ours), said in a finding with
 where the ``Choice`` says so. Values are T x C float32, NaN where missing.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
 from core.data.card import Finding, Offer, Place
@@ -78,11 +80,15 @@ def stand_ins(values: np.ndarray, names: tuple[str, ...], chosen: list[float]) -
     return findings, repairs
 
 
-def outliers(values: np.ndarray, names: tuple[str, ...], rule: str) -> tuple[list[Finding], list[str]]:
+def outliers(
+    values: np.ndarray, names: tuple[str, ...], rule: str, codes: Collection[float] = ()
+) -> tuple[list[Finding], list[str]]:
     """Single values beyond three interquartile ranges from the quartiles and as far from both neighbours. A column
-    where more than one in a hundred lie so has long tails and no outliers. ``rule``: keep, missing or clip, in place.
+    where more than one in a hundred lie so has long tails and no outliers. ``codes`` are
+    no values and left alone. ``rule``: keep, missing or clip, in place.
     """
     count, places, columns, limits = 0, [], 0, []
+    coded = np.array([*codes], np.float32)
     for c in range(values.shape[1]):
         column = values[:, c]
         known = column[:: max(1, len(column) // SAMPLE)]
@@ -94,7 +100,7 @@ def outliers(values: np.ndarray, names: tuple[str, ...], rule: str) -> tuple[lis
         if span == 0:
             continue
         low, high = first - FENCE * span, third + FENCE * span
-        rows = np.flatnonzero((column < low) | (column > high))
+        rows = np.flatnonzero(((column < low) | (column > high)) & ~np.isin(column, coded))
         if not 0 < len(rows) <= FEW * len(column) + 2:
             continue
         around = np.stack([column[np.maximum(rows - 1, 0)], column[np.minimum(rows + 1, len(column) - 1)]])

@@ -266,6 +266,57 @@ def test_missing_values_are_filled_as_chosen(app):
     assert stored()[0].repairs
 
 
+def test_repairs_are_offered_done_when_chosen_and_taken_back(app):
+    text = GOOD.replace("2024-01-02 03:00,6", "2024-01-02 03:00,-9999").replace(
+        "2024-01-03 05:00,4", "2024-01-03 05:00,90"
+    )
+    at = upload(app("data"), "codes.csv", text)
+    assert {box.key for box in at.selectbox if box.key and box.key.startswith("repair-")} == {
+        "repair-stand_in -9999",
+        "repair-outliers",
+    }
+    assert "before and after" not in words(at).lower() and not at.get("vega_lite_chart")
+    at.selectbox(key="repair-stand_in -9999").select_index(1).run()
+    at.selectbox(key="repair-outliers").select_index(1).run()
+    assert len(sound(at).get("vega_lite_chart")) == 2
+    at.selectbox(key="repair-outliers").select_index(0).run()
+    at.button(key="add").click().run()
+    from core.ui import resources
+
+    card = stored()[0]
+    values = resources.store().series(card.id).values[:, 0]
+    assert np.isnan(values).sum() == 1 and np.nanmax(values) == 90
+    assert card.choice and card.choice["missing_values"] == [-9999] and card.choice["outliers"] == "keep"
+    assert any("-9999" in repair for repair in card.repairs)
+
+
+def test_data_are_brought_to_a_step(app):
+    at = upload(app("data"), "a.csv", GOOD)
+    at.selectbox(key="new-step").select("1 day").run()
+    at.selectbox(key="new-aggregate").select("sum").run()
+    at.button(key="add").click().run()
+    card = stored()[0]
+    assert (card.rows, card.step) == (9, "1 day") and "200 rows became 9" in card.repairs[0]
+
+
+def test_a_long_table_becomes_variates_and_can_be_read_otherwise(app):
+    long = "id,when,load\n" + "".join(
+        f"{u},2024-01-{1 + i:02d},{i * k}\n" for k, u in ((1, "A"), (2, "B")) for i in range(20)
+    )
+    at = upload(app("data"), "long.csv", long)
+    assert at.selectbox(key="new-series").value == 1
+    assert "A long table" in words(at)
+    at.button(key="add").click().run()
+    assert stored()[0].variates == ["A", "B"]
+
+
+def test_what_could_not_be_read_is_there_to_download(app):
+    text = GOOD.replace("2024-01-02 03:00,6", "2024-01-02 03:00,n/a") + "Total,7,8\n"
+    at = upload(app("data"), "holes.csv", text)
+    labels = [each.proto.label for each in at.get("download_button")]
+    assert labels == ["Repairs (JSON)", "What could not be read (CSV)"]
+
+
 def test_rename_and_describe(app):
     app()
     id = keep(sine_series())
