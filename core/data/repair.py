@@ -19,7 +19,8 @@ STAND_INS = {
 }
 SAMPLE = 10_000  # rows from which the usual range of a column is read
 FENCE, SPIKE, FEW = 3.0, 3.0, 0.01  # interquartile ranges beyond the quartiles, and from the neighbours; share at most
-BLOCKS, STEADY, NEAR = 64, 0.35, 0.12  # of a column; decades that levels may differ, and that a jump may miss a power
+BLOCKS, OF_BLOCK = 64, 100  # of a column, and values looked at in each at first
+STEADY, NEAR = 0.35, 0.12  # decades that levels may differ, and that a jump may miss a power of ten
 POWERS = (1, 2, 3)
 SEASON_ROWS = 20_000
 
@@ -174,10 +175,7 @@ def _other_unit(column: np.ndarray) -> tuple[int, int, int] | None:
     if len(column) < 4 * BLOCKS or not np.isfinite(column).any():
         return None
     size = len(column) // BLOCKS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(np.abs(column))
-    logs[~np.isfinite(logs)] = np.nan
-    blocks = logs[: size * BLOCKS].reshape(BLOCKS, size)
+    blocks = _decades(column[: size * BLOCKS].reshape(BLOCKS, size)[:, :: max(1, size // OF_BLOCK)])
     kept = np.isfinite(blocks).any(axis=1)
     if kept.sum() < BLOCKS / 2:
         return None
@@ -196,12 +194,21 @@ def _other_unit(column: np.ndarray) -> tuple[int, int, int] | None:
     whole = inside[-1] - inside[0] + 1 == len(inside)
     if abs(power) not in POWERS or abs(shift - power) > NEAR or not (steady and whole):
         return None
+    logs = _decades(column)
     start, stop = int(inside[0]) * size, min((int(inside[-1]) + 1) * size, len(column))
     stop = len(column) if inside[-1] == BLOCKS - 1 else stop
     nearer = np.where(np.isfinite(logs), np.abs(logs - usual) - np.abs(logs - usual - shift), 0.0)  # > 0: other unit
     first = 0 if inside[0] == 0 else _edge(nearer, max(start - size, 0), min(start + size, len(column)))
     last = len(column) if stop == len(column) else _edge(-nearer, max(stop - size, 0), min(stop + size, len(column)))
     return (first, last, power) if last > first else None
+
+
+def _decades(values: np.ndarray) -> np.ndarray:
+    """Logarithms of the sizes, NaN for zero and missing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(np.abs(values))
+    logs[~np.isfinite(logs)] = np.nan
+    return logs
 
 
 def _edge(nearer: np.ndarray, low: int, high: int) -> int:

@@ -39,6 +39,11 @@ ABOUT = {
         "at most 30; the peak is what torch allocated. `off` is the norm of the difference from the CPU's forecast and "
         "gradient in float32 over their norm, at 7 variates and random weights, dropout off.",
     ),
+    "ingest": (
+        "Reading a file",
+        "Every reading runs in a process of its own, in turns with the bare one, median of three. Memory is what the "
+        "process grew by at its peak.",
+    ),
     "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
     "pages": (
         "Page reruns while a model trains",
