@@ -66,6 +66,7 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
 
     Raises UserError when fewer than two rows remain or a chosen column holds no number at all.
     """
+    _enough(raw)
     _no_infinities(raw)
     _said(raw, *repair.stand_ins(raw.values, raw.names, choice.missing_values))
     if raw.series_names:
@@ -75,11 +76,7 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
         _to_utc(raw, choice.zone)  # before duplicates: the hour that comes twice in autumn is two hours
     _sort(raw)
     _one_row_a_stamp(raw, choice.duplicates)
-    if len(raw.times) < 2:
-        raise UserError(
-            f"Only {len(raw.times)} row with a readable, distinct time was found; a series needs at least 2. "
-            f"Check the time column, or choose no time column."
-        )
+    _enough(raw)
     if choice.step:
         _resample(raw, choice.step, choice.aggregate, max_cells)
     step = _regular(raw, choice.gaps, max_cells)
@@ -101,6 +98,14 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
         rejected=raw.rejected,
     )
     return times, np.ascontiguousarray(raw.values), audit
+
+
+def _enough(raw: Raw) -> None:
+    if len(raw.times) < 2:
+        raise UserError(
+            f"Only {len(raw.times)} row with a readable, distinct time was found; a series needs at least 2. "
+            f"Check the time column, or choose no time column."
+        )
 
 
 def _said(raw: Raw, findings: list[Finding], repairs: list[str]) -> None:

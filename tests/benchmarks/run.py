@@ -44,6 +44,11 @@ ABOUT = {
         "Every reading runs in a process of its own, in turns with the bare one, median of three. Memory is what the "
         "process grew by at its peak.",
     ),
+    "fuzz": (
+        "Damaged files",
+        "The readable files of `tests/data/test_read.py`, plain, gzipped and zipped, with bytes changed, inserted, "
+        "removed, doubled and mixed; taken as they propose themselves. Fixed seed.",
+    ),
     "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
     "pages": (
         "Page reruns while a model trains",
