@@ -60,7 +60,9 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-File = Annotated[Path, typer.Argument(help="A wide CSV, TSV or Parquet file with a time column.", show_default=False)]
+File = Annotated[
+    Path, typer.Argument(help="CSV, TSV, Parquet, Excel, Arrow or JSON records; packed or not.", show_default=False)
+]
 Directory = Annotated[Path, typer.Argument(help="A run: what train wrote to --out.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 TimeColumn = Annotated[str | None, typer.Option("--time", help="The time column, where the guess is wrong.")]

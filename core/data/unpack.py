@@ -8,6 +8,7 @@ small archive cannot fill the disk.
 import csv
 import gzip
 import json
+import re
 import secrets
 import zipfile
 import zlib
@@ -19,11 +20,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from core.data.card import Finding
-from core.data.words import listed, many
+from core.data.words import listed, many, short
 from core.errors import UserError
 
 BLOCK = 1 << 20
 WHOLE = 200  # MB of a workbook or of JSON, which are held in memory as a whole
+TEXT = {".csv", ".tsv", ".txt", ".tab", ".dat", ".psv"}  # files that may lie together in one archive
 LAYERS = 3  # an archive in an archive is opened; deeper is no file of a person
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
@@ -83,7 +85,14 @@ def _opened(packed: Unpacked, max_mb: int, folder: Path, made: list[Path]) -> Un
             if "[Content_Types].xml" in archive.namelist():
                 _whole(sum(one.file_size for one in archive.infolist()), name)
                 return _sheet(packed, write)
-            member = _member(archive, name)
+            members = _members(archive, name)
+            member = members[0]
+            if len(members) > 1:
+                said = (
+                    f"{many(len(members), 'file')} of one shape were taken out of {name} and put one under the other, "
+                    f"from {member.filename} to {members[-1].filename}."
+                )
+                return write("part", f"{stem}.csv", said, lambda to: _join(archive, members, name, to, max_mb))
             said = f"{member.filename} was taken out of {name}."
             place = PurePosixPath(member.filename).name
             return write("part", place, said, lambda to: _extract(archive, member, name, to, max_mb))
@@ -152,8 +161,9 @@ def _archive(packed: Unpacked) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """The one file of an archive; what systems add by themselves does not count."""
+def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
+    """The file of an archive, or its text files in the order of their names; what systems add by themselves does not
+    count."""
 
     def counts(one: zipfile.ZipInfo) -> bool:
         place = PurePosixPath(one.filename)
@@ -162,14 +172,51 @@ def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     found = [one for one in archive.infolist() if counts(one)]
     if not found:
         raise UserError(f"{name} is an archive without a file. Choose one with a table inside.")
-    if len(found) > 1:
+    if len(found) > 1 and not all(PurePosixPath(one.filename).suffix.lower() in TEXT for one in found):
         raise UserError(
             f"{name} holds {many(len(found), 'file')}: {listed([one.filename for one in found], 5)}. Unpack it and "
             "upload the one with the series."
         )
-    if found[0].flag_bits & 1:
+    if any(one.flag_bits & 1 for one in found):
         raise UserError(f"{name} is locked with a password. Unpack it and upload the file inside.")
-    return found[0]
+    return sorted(found, key=_in_order)
+
+
+def _in_order(member: zipfile.ZipInfo) -> list[int | str]:
+    """2 before 10: every second part of a name is a number."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", member.filename))]
+
+
+def _join(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, to: Path, max_mb: int) -> None:
+    """Text files with the same first line, one under the other with that line once. Raises UserError where they
+    differ."""
+    columns, size = b"", 0
+    try:
+        with to.open("wb") as out:
+            for member in members:
+                with archive.open(member) as source:
+                    header = source.readline(BLOCK).removeprefix(b"\xef\xbb\xbf").strip()
+                    if columns and header != columns:
+                        one, other = (short(line.decode("utf-8", "replace")) for line in (columns, header))
+                        raise UserError(
+                            f"{name} holds {many(len(members), 'file')} that differ in their first line: {one!r} in "
+                            f"{members[0].filename}, {other!r} in {member.filename}. Upload the one with the series."
+                        )
+                    if not columns:
+                        columns = header
+                        out.write(header + b"\n")
+                    last = b"\n"
+                    while block := source.read(BLOCK):
+                        size += len(block)
+                        _fits(size, name, max_mb)
+                        out.write(block)
+                        last = block[-1:]
+                    if last not in b"\r\n":
+                        out.write(b"\n")
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(
+            f"{name} is a damaged archive: it cannot be unpacked to its end. Copy or pack it again."
+        ) from error
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, to: Path, max_mb: int) -> None:

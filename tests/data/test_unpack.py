@@ -100,7 +100,8 @@ BAD = {
     "cut zip": ("a.zip", zipped({"a.csv": CSV})[:-30], "but is damaged"),
     "bomb": ("a.csv.gz", bomb(), "more than the 10 MB"),
     "bomb in zip": ("a.zip", zipped({"a.csv": b"0,1\n" * 3_000_000}), "more than the 10 MB"),
-    "two files": ("a.zip", zipped({"a.csv": CSV, "b.csv": CSV}), "holds 2 files: a.csv, b.csv"),
+    "two files": ("a.zip", zipped({"a.csv": CSV, "b.parquet": b"PAR1"}), "holds 2 files: a.csv, b.parquet"),
+    "two shapes": ("a.zip", zipped({"a.csv": CSV, "b.csv": b"when,other\n"}), "differ in their first line"),
     "no file": ("a.zip", zipped({"__MACOSX/a.csv": CSV}), "without a file"),
     "locked": ("a.zip", locked(), "locked with a password"),
     "empty workbook": ("a.xlsx", workbook(One=[], Two=[]), "without a sheet that has rows"),
@@ -142,3 +143,20 @@ def test_names_in_an_archive_reach_no_folder(tmp_path: Path) -> None:
     found = unpack(path, "a.zip", 10, tmp_path / "in")
     assert found.name == "evil.csv" and found.path.parent == tmp_path / "in"
     assert list(tmp_path.iterdir()) == [tmp_path / "in"]
+
+
+def test_files_of_one_shape_become_one_table(tmp_path: Path) -> None:
+    """In the order of their names, 2 before 10, whatever ends their lines and whether the last row has an end."""
+    lines = CSV.decode().splitlines()
+    parts = {
+        "part 10.csv": "\r\n".join([lines[0], *lines[31:]]),
+        "part 2.csv": "\ufeff" + "\n".join([lines[0], *lines[11:31]]),
+        "part 1.csv": "\n".join([lines[0], *lines[1:11]]) + "\n",
+    }
+    path = tmp_path / "upload"
+    path.write_bytes(zipped({name: text.encode() for name, text in parts.items()}))
+    table = unpack(path, "parts.zip", 10, tmp_path)
+    series, audit = parse(table.path, sniff(table.path, table.name).choice, table.name)
+    np.testing.assert_allclose(series.values[:, 0], np.array(LOAD, np.float32))
+    assert not audit.findings and "3 files of one shape" in table.findings[0].sentence
+    assert "from part 1.csv to part 10.csv" in table.findings[0].sentence
