@@ -120,7 +120,7 @@ def outliers(
             values[rows, c] = np.nan
         elif rule == "clip":
             values[rows, c] = np.clip(values[rows, c], low, high)
-    said = {"keep": "They were kept.", "missing": "They became missing.", "clip": "They were brought to the fence."}
+    said = {"keep": "Kept.", "missing": "Now missing.", "clip": "Brought to the fence."}
     finding = Finding(
         kind="outliers",
         count=count,
@@ -156,7 +156,7 @@ def units(values: np.ndarray, names: tuple[str, ...], rule: str) -> tuple[list[F
                 kind="unit_jump",
                 count=stop - start,
                 places=[Place(row=start, column=name, text=f"{values[start, c]:.6g}")],
-                sentence=f"Column {name}: {what} {'They were scaled.' if rule == 'scale' else 'They were kept.'}",
+                sentence=f"Column {name}: {what} {'Scaled.' if rule == 'scale' else 'Kept.'}",
                 key="units",
                 offers=[
                     Offer(label="Keep them", change={"units": "keep"}, proposed=True),
