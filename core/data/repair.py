@@ -134,7 +134,7 @@ def outliers(
             Offer(label="Bring them to the fence", change={"outliers": "clip"}),
         ],
     )
-    done = {"missing": "became missing", "clip": "were brought to three interquartile ranges beyond the quartiles"}
+    done = {"missing": "made missing", "clip": "brought to three interquartile ranges beyond the quartiles"}
     return [finding], [] if rule == "keep" else [f"{many(count, 'outlier')} {done[rule]}."]
 
 
