@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.settings import settings
-from core.ui import boot, profile, repairs, resources, state, theme, widgets
+from core.ui import boot, profile, query, repairs, resources, state, theme, widgets
 from core.ui.charts import overview
 
 if TYPE_CHECKING:
@@ -432,6 +432,7 @@ def show(card: DatasetCard, controls: Any) -> None:
         st.text(card.description)
     audit_table(card.audit)
     profile.show(card)
+    query.show(card)
     with st.expander("Card", icon=":material/badge:"):
         about = {
             "Source": card.source or "none",

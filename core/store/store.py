@@ -24,6 +24,7 @@ from core.data.overview import MAX_MARKS, columns_of_pixels, edges, extremes
 from core.data.series import Series
 from core.errors import UserError
 from core.store.migrate import SCHEMA, migrate
+from core.store.query import SECONDS, Answer, answer, columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,6 +199,19 @@ class Store:
             ).to_arrow_table()
         parts = [_marks(found, ends, i, name) for i, name in zip(chosen, names, strict=True)]
         return pd.concat(parts, ignore_index=True)
+
+    def query(self, id: str, sql: str, cancel: threading.Event | None = None, seconds: float = SECONDS) -> Answer:
+        """What one SELECT over the table ``data`` gives, the dataset under the names it came with. Raises as
+        ``core.store.query.answer``."""
+        with self._cursor() as cursor:
+            card = self._card(cursor, id)
+            return answer(cursor, card, self._has_clock(cursor, card), sql, cancel, seconds)
+
+    def query_columns(self, id: str) -> list[str]:
+        """The columns of ``data`` in a query."""
+        with self._cursor() as cursor:
+            card = self._card(cursor, id)
+            return columns(card, self._has_clock(cursor, card))
 
     def rename_dataset(self, id: str, name: str) -> None:
         """Raises UserError for an empty name or an unknown id."""

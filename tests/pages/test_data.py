@@ -317,6 +317,47 @@ def test_what_could_not_be_read_is_there_to_download(app):
     assert labels == ["Repairs (JSON)", "What could not be read (CSV)"]
 
 
+def test_a_query_gives_a_table_a_chart_and_a_file(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.button(key=f"run-{id}").click().run()
+    assert "400 rows, in" in words(sound(at))
+    assert list(at.dataframe[-1].value.columns) == ["time", "load a", "load b"]
+    assert at.selectbox(key=f"across-{id}").options[0] == "time"
+    at.text_area(key=f"sql-{id}").set_value("SELECT count(*) AS n FROM data")
+    at.button(key=f"run-{id}").click().run()
+    assert at.dataframe[-1].value["n"].tolist() == [400] and "1 row, in" in words(sound(at))
+
+
+def test_a_query_that_may_not_be_asked_is_a_sentence(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.text_area(key=f"sql-{id}").set_value("DROP TABLE data")
+    at.button(key=f"run-{id}").click().run()
+    assert "only a SELECT is run here" in words(sound(at))
+    at.text_area(key=f"sql-{id}").set_value('SELECT * FROM data WHERE "load a" > 99')
+    at.button(key=f"run-{id}").click().run()
+    assert "The query gave no rows." in words(sound(at))
+
+
+def test_a_slow_query_can_be_cancelled(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.text_area(key=f"sql-{id}").set_value(
+        "SELECT sum(sin(a.range * b.range)) FROM range(1000000) a, range(1000000) b"
+    )
+    at.button(key=f"run-{id}").click().run()
+    assert "Running for" in words(sound(at))
+    asked = at.session_state[f"asked-{id}"]
+    at.button(key=f"cancel-{id}").click().run()
+    asked.thread and asked.thread.join(10)
+    at.run()
+    assert "The query was cancelled." in words(sound(at))
+
+
 def test_rename_and_describe(app):
     app()
     id = keep(sine_series())
