@@ -202,6 +202,7 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
     if isinstance(found, tuple):
         series, audit = found
         facts(len(series), audit.step, audit.start, audit.end, series.zone)
+        versions(held, series)
         audit_table(audit)
         if choice:
             repairs.offer(held, audit, choice)
@@ -211,14 +212,48 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
             take_home(held, audit, choice)
 
 
+@st.cache_data(scope="session", max_entries=4, show_spinner="Comparing with what is stored")
+def differences(stored: str, _series: Series, fingerprint: str) -> list[str]:
+    """What this series has that the stored one has not, and the reverse."""
+    from core.data.versions import changes
+
+    return changes(resources.store().series(stored), _series)
+
+
+def earlier(source: str) -> DatasetCard | None:
+    """The newest dataset that came from a file of this name."""
+    found = [card for card in resources.store().datasets() if card.kind == "upload" and card.source == source]
+    return found[0] if found else None
+
+
+def versions(held: dict[str, Any], series: Series) -> None:
+    """Says so where a file of this name was added before, and what is different now."""
+    before = earlier(held["source"])
+    if before is None:
+        return
+    named = f"{widgets.plain(before.name)}, added {before.created_at:%Y-%m-%d %H:%M} UTC"
+    found = differences(before.id, series, series.fingerprint)
+    if not found:
+        st.info(f"The same values are stored already: {named}.", icon=":material/content_copy:")
+        return
+    said = " ".join(widgets.plain(sentence) for sentence in found)
+    st.info(f"Version {before.version + 1} of {named}. {said}", icon=":material/history:")
+
+
 def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series, audit: Audit) -> str:
     """Store what was read, with the card that says how, and return the id."""
     from core.data.card import DatasetCard
 
     series = replace(series, name=name.strip() or held["name"])
+    before = earlier(held["source"])
+    again: dict[str, Any] = {}
+    if before:
+        found = differences(before.id, series, series.fingerprint)
+        again = {"version": before.version + 1, "previous": before.id, "changes": found, "tags": before.tags}
     card = DatasetCard.of(
         series,
         audit,
+        **again,
         source=held["source"],
         time_column=choice.time_column if choice else None,
         choice=choice.model_dump() if choice else None,
@@ -426,6 +461,8 @@ def show(card: DatasetCard, controls: Any) -> None:
             key=f"drawn-{card.id}",
         )
         act(card)
+    if card.tags:
+        st.markdown(" ".join(f":gray-badge[{widgets.plain(tag)}]" for tag in card.tags))
     picture(card, drawn)
     facts(card.rows, card.step, card.start, card.end, card.zone)
     if card.description:
@@ -439,6 +476,7 @@ def show(card: DatasetCard, controls: Any) -> None:
             "Time column": card.time_column or "none, rows are counted",
             "Zone": card.zone,
             "Repairs": " ".join(card.repairs) or "none",
+            "Version": f"{card.version}{': ' if card.changes else ''}{' '.join(card.changes)}",
             "Known truth": known_truth(card.truth) if card.truth else "none",
             "Added": f"{card.created_at:%Y-%m-%d %H:%M} UTC",
             "Fingerprint": card.fingerprint[:16],
@@ -500,13 +538,17 @@ def act(card: DatasetCard) -> None:
         st.slider(
             "Rows", 0, card.rows, (0, card.rows), key=f"rows-{card.id}", help="The same as drawing over the strip."
         )
-    with st.popover("Name and description", icon=":material/edit:", width="stretch"), st.form("about", border=False):
+    with st.popover("Name, description, tags", icon=":material/edit:", width="stretch"), st.form("about", border=False):
         name = st.text_input("Name", value=card.name, max_chars=120, key=f"name-{card.id}")
         text = st.text_area("Description", value=card.description, max_chars=2000, key=f"text-{card.id}")
+        tags = st.text_input(
+            "Tags", value=", ".join(card.tags), max_chars=200, key=f"tags-{card.id}", help="Words, with commas."
+        )
         if st.form_submit_button("Save", key="save-about"):
             try:
                 resources.store().rename_dataset(card.id, name)
                 resources.store().describe_dataset(card.id, text)
+                resources.store().tag_dataset(card.id, tags.split(","))
             except UserError as error:
                 widgets.problem(error)
             else:
@@ -576,6 +618,13 @@ def delete(card: DatasetCard, runs: list[str]) -> None:
     state.put(dataset=None)
 
 
+def tagged(cards: dict[str, DatasetCard]) -> dict[str, DatasetCard]:
+    """Those with all tags that are chosen, where there are any; a list to choose them where datasets have some."""
+    tags = sorted({tag for card in cards.values() for tag in card.tags})
+    wanted = set(st.multiselect("Tags", tags, key="tags-wanted", placeholder="All datasets")) if tags else set()
+    return {id: card for id, card in cards.items() if wanted <= set(card.tags)} or cards
+
+
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 heading = boot.page("Data", follows=("dataset",))
@@ -599,7 +648,7 @@ with main:
         make(controls)
     if cards and not making and not (held and "proposal" in held):
         with controls:
-            chosen = widgets.choose_dataset({id: card.name for id, card in cards.items()})
+            chosen = widgets.choose_dataset({id: card.name for id, card in tagged(cards).items()})
         show(cards[chosen], controls)
     elif not cards and not making and not held:
         st.markdown("There is no dataset yet. **Upload a file**, or take one of these, which need no network:")

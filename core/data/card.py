@@ -75,11 +75,18 @@ class Audit(Record):
 
 
 class DatasetCard(Record):
-    """Everything about a stored dataset but its values. ``choice`` is what ``read.parse`` was told, to repeat it."""
+    """Everything about a stored dataset but its values. ``choice`` is what ``read.parse`` was told, to repeat it. A
+    file that came again has a higher ``version``, the id of the one before in ``previous``, and in ``changes`` what
+    differs.
+    """
 
     id: str = ""
     name: str
     description: str = ""
+    tags: list[str] = Field(default_factory=list)
+    version: int = 1
+    previous: str = ""
+    changes: list[str] = Field(default_factory=list)
     source: str = ""
     kind: Literal["upload", "sample"] = "upload"
     rows: int

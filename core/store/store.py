@@ -223,6 +223,10 @@ class Store:
         """Replace the description in the card."""
         self._change_card(id, description=text)
 
+    def tag_dataset(self, id: str, tags: list[str]) -> None:
+        """Replace the tags: each once, in their order, without spaces around."""
+        self._change_card(id, tags=list(dict.fromkeys(tag.strip() for tag in tags if tag.strip())))
+
     def delete_dataset(self, id: str, with_runs: bool = False) -> list[RunRow]:
         """Delete a dataset and return the runs that went with it; their folders are the caller's.
 

@@ -358,6 +358,32 @@ def test_a_slow_query_can_be_cancelled(app):
     assert "The query was cancelled." in words(sound(at))
 
 
+def test_a_file_that_comes_again_is_a_version_and_says_what_changed(app):
+    at = upload(app("data"), "load.csv", GOOD)
+    at.button(key="add").click().run()
+    at = upload(app("data"), "load.csv", GOOD)
+    assert "The same values are stored already: load, added" in words(at)
+    later = GOOD.replace("2024-01-02 03:00,6", "2024-01-02 03:00,60") + "2024-01-09 08:00,1,20\n"
+    at = upload(app("data"), "load.csv", later)
+    assert "Version 2 of load" in words(at) and "1 row is new" in words(at)
+    at.button(key="add").click().run()
+    second, first = stored()
+    assert (second.version, second.previous) == (2, first.id)
+    assert any("1 value is different in load" in change for change in second.changes)
+    assert first.version == 1 and len(stored()) == 2
+
+
+def test_tags_are_kept_and_choose_datasets(app):
+    app()
+    one, other = keep(sine_series()), keep(sine_series(300))
+    at = app("data", dataset=one)
+    at.text_input(key=f"tags-{one}").set_value("plant, winter,plant ,")
+    at.button(key="save-about").click().run()
+    assert {card.id: card.tags for card in stored()} == {one: ["plant", "winter"], other: []}
+    at.multiselect(key="tags-wanted").select("winter").run()
+    assert len(sound(at).selectbox(key="dataset").options) == 1
+
+
 def test_rename_and_describe(app):
     app()
     id = keep(sine_series())
