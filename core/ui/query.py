@@ -98,7 +98,7 @@ def _rows(card: "DatasetCard", answer: "Answer") -> None:
         widgets.note("The query gave no rows.")
         return
     cut = ", the first of more; ask for fewer to see all" if answer.cut else ""
-    widgets.note(f"{len(table):,} row{'s' * (len(table) != 1)}{cut}, in {answer.seconds:.2f} seconds")
+    widgets.note(f"{len(table):,} row{'s' * (len(table) != 1)}{cut}, in {answer.seconds:.2g} seconds")
     _chart(card, table)
     st.dataframe(table, hide_index=True, key=f"answer-{card.id}", alt="The rows of the query")
     st.download_button(
