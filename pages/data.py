@@ -206,7 +206,7 @@ def confirm(held: dict[str, Any], controls: Any) -> None:
         audit_table(audit)
         if choice:
             repairs.offer(held, audit, choice)
-            unmended = read(str(held["path"]), held["name"], repairs.without(choice).model_dump_json())
+            unmended = read(str(held["path"]), held["name"], choice.unmended.model_dump_json())
             if isinstance(unmended, tuple):
                 repairs.compare(unmended[0], series)
             take_home(held, audit, choice)
@@ -220,15 +220,18 @@ def differences(stored: str, _series: Series, fingerprint: str) -> list[str]:
     return changes(resources.store().series(stored), _series)
 
 
-def earlier(source: str) -> DatasetCard | None:
-    """The newest dataset that came from a file of this name."""
-    found = [card for card in resources.store().datasets() if card.kind == "upload" and card.source == source]
-    return found[0] if found else None
+def earlier(source: str, variates: tuple[str, ...]) -> DatasetCard | None:
+    """The newest dataset from a file of this name that has one of these variates."""
+
+    def same(card: DatasetCard) -> bool:
+        return card.kind == "upload" and card.source == source and not set(variates).isdisjoint(card.variates)
+
+    return next(filter(same, resources.store().datasets()), None)
 
 
 def versions(held: dict[str, Any], series: Series) -> None:
     """Says so where a file of this name was added before, and what is different now."""
-    before = earlier(held["source"])
+    before = earlier(held["source"], series.variates)
     if before is None:
         return
     named = f"{widgets.plain(before.name)}, added {before.created_at:%Y-%m-%d %H:%M} UTC"
@@ -245,7 +248,7 @@ def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series,
     from core.data.card import DatasetCard
 
     series = replace(series, name=name.strip() or held["name"])
-    before = earlier(held["source"])
+    before = earlier(held["source"], series.variates)
     again: dict[str, Any] = {}
     if before:
         found = differences(before.id, series, series.fingerprint)
@@ -302,7 +305,8 @@ def ask(held: dict[str, Any], proposal: Proposal) -> tuple[Choice | None, str]:
     if time_column is not None and len(names) > 2:
         others = [n for n in names if n != time_column]
         marked = {column.name for column in proposal.columns if column.role in ("text", "series")}
-        if proposal.time_of_day or time_column != proposal.time_column:
+        clocks = any(":" in text for c in proposal.columns if c.name in others for text in c.examples)
+        if proposal.time_of_day or clocks or time_column != proposal.time_column:
             time_of_day = one_of("Time of day", others, proposal.time_of_day, "new-clock", "Where it stands apart.")
         if proposal.series_column or marked:
             series_column = one_of(

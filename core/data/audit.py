@@ -16,6 +16,8 @@ from core.errors import UserError
 
 FIRST_STAMP, LAST_STAMP = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND  # the years 1 to 9999
 PLACES = 5
+KEPT = {"mean": "their mean was kept", "first": "the first was kept", "last": "the last was kept"}
+KEEP = ["Keep the mean.", "Keep the first.", "Keep the last."]
 LONG = 24  # missing values in a row that are worth a word
 STEPS = {  # steps that can be chosen, in microseconds
     "1 minute": MINUTE,
@@ -36,7 +38,7 @@ class Raw:
 
     ``times`` int64: microseconds of the wall clock (of UTC where ``absolute``), or plain numbers where not ``clock``.
     ``origin`` is each row's number in the file, 0 for rows that are not in it. ``series`` is, in a long table, which of
-    ``series_names`` a row belongs to.
+    ``series_names`` a row belongs to. ``most`` is how many places of what could not be read are kept.
     """
 
     times: np.ndarray
@@ -48,6 +50,7 @@ class Raw:
     findings: list[Finding] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
     rejected: int = 0
+    most: int = PLACES
     series: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     series_names: tuple[str, ...] = ()
 
@@ -68,7 +71,8 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
     """
     _enough(raw)
     _no_infinities(raw)
-    _said(raw, *repair.stand_ins(raw.values, raw.names, choice.missing_values))
+    found, done, codes = repair.stand_ins(raw.values, raw.names, choice.missing_values)
+    _said(raw, found, done)
     if raw.series_names:
         _widen(raw, choice.duplicates, max_cells)
     by_day = raw.clock and len(raw.times) > 1 and np.median(np.abs(np.diff(raw.times))) >= DAY
@@ -78,14 +82,13 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
     _one_row_a_stamp(raw, choice.duplicates)
     _enough(raw)
     if choice.step:
-        _resample(raw, choice.step, choice.aggregate, max_cells)
+        _resample(raw, choice, max_cells)
     step = _regular(raw, choice.gaps, max_cells)
-    if raw.clock and not raw.absolute and by_day:
+    if raw.clock and not raw.absolute:
         _to_utc(raw, choice.zone)  # after the grid: days stay days across a change of the clocks
     _columns(raw)
     _said(raw, *repair.units(raw.values, raw.names, choice.units))
-    codes = {place.text for finding in raw.findings if finding.kind == "stand_in" for place in finding.places}
-    _said(raw, *repair.outliers(raw.values, raw.names, choice.outliers, {float(code) for code in codes}))
+    _said(raw, *repair.outliers(raw.values, raw.names, choice.outliers, codes))
     _missing(raw, choice.fill)
     times = raw.times.view("datetime64[us]") if raw.clock else raw.times
     audit = Audit(
@@ -103,7 +106,7 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
 def _enough(raw: Raw) -> None:
     if len(raw.times) < 2:
         raise UserError(
-            f"Only {len(raw.times)} row with a readable, distinct time was found; a series needs at least 2. "
+            f"Only {many(len(raw.times), 'row')} with a readable, distinct time found; a series needs at least 2. "
             f"Check the time column, or choose no time column."
         )
 
@@ -123,7 +126,7 @@ def _no_infinities(raw: Raw) -> None:
         rows, columns = np.nonzero(infinite)
         places = [
             Place(row=int(raw.origin[r]), column=raw.names[c], text=str(raw.values[r, c]))
-            for r, c in zip(rows[:PLACES], columns[:PLACES], strict=True)
+            for r, c in zip(rows[: raw.most], columns[: raw.most], strict=True)
         ]
         raw.findings.append(
             Finding(
@@ -192,7 +195,7 @@ def _one_row_a_stamp(raw: Raw, rule: str) -> None:
     again = np.flatnonzero(np.diff(raw.times) == 0) + 1
     if not len(again):
         return
-    done = {"mean": "their mean was kept", "first": "the first was kept", "last": "the last was kept"}[rule]
+    done = KEPT[rule]
     raw.findings.append(
         Finding(
             kind="duplicates",
@@ -200,7 +203,7 @@ def _one_row_a_stamp(raw: Raw, rule: str) -> None:
             places=raw.places(again),
             sentence=f"{many(len(again), 'row', 'repeats/repeat')} the time of another, the first at "
             f"{moment(raw.times[again[0]], raw.clock)}; of rows with one time, {done}.",
-            remedies=["Keep the mean.", "Keep the first.", "Keep the last."],
+            remedies=KEEP,
         )
     )
     raw.repairs.append(f"{many(len(again), 'row')} with a repeated time: {done}.")
@@ -236,12 +239,11 @@ def _widen(raw: Raw, rule: str, max_cells: int) -> None:
     key = key[order]
     again = np.flatnonzero(np.diff(key) == 0) + 1
     if len(again):
-        done = {"mean": "their mean was kept", "first": "the first was kept", "last": "the last was kept"}[rule]
+        done = KEPT[rule]
         sentence = f"{many(len(again), 'row', 'repeats/repeat')} the time of another row of its series; {done}."
         places = [Place(row=int(raw.origin[r]), column=raw.series_names[raw.series[r]]) for r in again[:PLACES]]
-        remedies = ["Keep the mean.", "Keep the first.", "Keep the last."]
         raw.findings.append(
-            Finding(kind="duplicates", count=len(again), places=places, sentence=sentence, remedies=remedies)
+            Finding(kind="duplicates", count=len(again), places=places, sentence=sentence, remedies=KEEP)
         )
         raw.repairs.append(f"{many(len(again), 'row')} with a repeated time in one series: {done}.")
         starts = np.flatnonzero(np.r_[True, np.diff(key) != 0])
@@ -271,8 +273,10 @@ def _widen(raw: Raw, rule: str, max_cells: int) -> None:
         raw.repairs.append(sentence)
 
 
-def _resample(raw: Raw, step: str, aggregate: str, max_cells: int) -> None:
-    """One row for every step from the first to the last; a step without a value is missing."""
+def _resample(raw: Raw, choice: Choice, max_cells: int) -> None:
+    """One row for every step from the first to the last; a step without a value is missing. Days, weeks and months are
+    those of the zone."""
+    step, aggregate = choice.step, choice.aggregate
     if not raw.clock:
         raise UserError(
             f"Steps of {step} need times, and the rows are only numbered. Choose a time column, or no step."
@@ -281,24 +285,26 @@ def _resample(raw: Raw, step: str, aggregate: str, max_cells: int) -> None:
 
     count, unit = step.split()
     rule = f"{count}{ {'minute': 'min', 'hour': 'h', 'day': 'D', 'week': 'W-MON', 'month': 'MS'}[unit.rstrip('s')] }"
-    stamps = raw.times.view("datetime64[us]")
+    stamps = pd.DatetimeIndex(raw.times.view("datetime64[us]"))
+    if STEPS[step] >= DAY and raw.absolute:
+        stamps, raw.absolute = stamps.tz_localize("UTC").tz_convert(choice.zone).tz_localize(None), False
     expected = (raw.times[-1] - raw.times[0]) // STEPS[step] + 2
     if expected * len(raw.names) > max_cells:
         raise UserError(
             f"Steps of {step} from {moment(raw.times[0], True)} to {moment(raw.times[-1], True)} make {expected:,} "
             f"rows, more than this server accepts. Choose a longer step."
         )
-    frame = pd.DataFrame(raw.values, index=pd.DatetimeIndex(stamps))
+    frame = pd.DataFrame(raw.values, index=stamps)
     groups = frame.resample(rule, closed="left", label="left")
     found = groups.sum(min_count=1) if aggregate == "sum" else getattr(groups, aggregate)()
     before = len(raw.times)
     raw.times = np.ascontiguousarray(found.index.as_unit("us").to_numpy()).view(np.int64).copy()
     origin = np.zeros(len(raw.times), np.int64)
-    at = np.searchsorted(raw.times, stamps.view(np.int64), side="right") - 1
+    at = found.index.searchsorted(stamps, side="right") - 1
     origin[at[::-1]] = raw.origin[::-1]
     raw.values, raw.origin = np.ascontiguousarray(found.to_numpy(np.float32)), origin
     said = f"{many(before, 'row')} became {len(raw.times):,} of {step} each, by their {aggregate}."
-    raw.findings.append(Finding(kind="resampled", count=before, sentence=said))
+    raw.findings.append(Finding(kind="resampled", count=before, sentence=said, key="step", offers=_steps(step)))
     raw.repairs.append(said)
 
 
@@ -323,14 +329,7 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
                 sentence=f"{irregular:,} of {len(distance):,} steps are not {words} long, the first before "
                 f"{moment(raw.times[rows[0]], raw.clock)}. The times were kept; models see equal steps.",
                 key="step",
-                offers=[
-                    Offer(label="Keep the times", change={"step": ""}, proposed=True),
-                    *(
-                        Offer(label=f"{how.capitalize()} per {near}", change={"step": near, "aggregate": how})
-                        for near in [_near(step)] * (raw.clock and months is None)
-                        for how in ("mean", "sum", "median", "last")
-                    ),
-                ],
+                offers=_steps(_near(step)) if raw.clock and months is None else [],
             )
         )
     missing = int((steps - 1).sum())
@@ -367,6 +366,15 @@ def _regular(raw: Raw, gaps: str, max_cells: int) -> str:
         raw.repairs.append(f"{many(missing, 'row')} without values inserted, so that every step is {words}.")
         _insert(raw, steps, months)
     return words
+
+
+def _steps(step: str) -> list[Offer]:
+    """To keep the times, or to bring the data to this step in the ways that are asked for most."""
+    ways = [
+        Offer(label=f"{how.capitalize()} per {step}", change={"step": step, "aggregate": how})
+        for how in ("mean", "sum", "median", "last")
+    ]
+    return [Offer(label="Keep the times", change={"step": ""}, proposed=True), *ways]
 
 
 def _near(step: int) -> str:

@@ -132,6 +132,7 @@ class Cells:
             names=tuple(self.source.names[i] for i in columns),
             clock=clock is not None and not clock.is_index,
             findings=list(self.source.findings),
+            most=self.places,
             series=series.codes(),
             series_names=tuple(series.names),
         )

@@ -32,7 +32,8 @@ class Choice(Record):
     as 01/02/2020; None lets the values decide and is refused where they cannot. ``zone`` is where times without an
     offset were taken. ``gaps``: insert rows without values so that a step is a step, or keep the rows as they are.
     ``fill``: what to put in the place of missing values; drop leaves out rows that have one. ``missing_values`` are
-    numbers that stand for none; ``outliers`` and ``units`` say what becomes of what the audit finds. ``step`` brings
+    numbers that stand for none, in columns where they lie far beyond all others (in all columns, where they do so in
+    none); ``outliers`` and ``units`` say what becomes of what the audit finds. ``step`` brings
     the data to equal steps, ``aggregate`` says how the values of one step become one; empty steps are missing.
     """
 
@@ -52,6 +53,12 @@ class Choice(Record):
     units: Literal["keep", "scale"] = "keep"
     step: Step = ""
     aggregate: Aggregate = "mean"
+
+    @property
+    def unmended(self) -> "Choice":
+        """The same reading with every value as it came."""
+        mending = ("fill", "missing_values", "outliers", "units", "step", "aggregate")
+        return self.model_copy(update={name: getattr(Choice(), name) for name in mending})
 
     @property
     def numbers(self) -> Numbers:

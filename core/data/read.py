@@ -133,8 +133,8 @@ def parse(
     """The series in this file, read as chosen, with everything found and changed on the way.
 
     ``name`` is the file's own name where ``path`` is a stored copy; ``places`` how many places of what could not be
-    read are kept. Raises UserError where the choice does not fit the
-    file (unknown column, times that cannot be read or have two readings) or the file holds no series.
+    read are kept. Raises UserError where the choice does not fit the file (unknown column, times that cannot be read
+    or have two readings) or the file holds no series.
     """
     name = name or path.name
     settings = Settings()

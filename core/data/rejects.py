@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.data.choice import Choice
 from core.data.read import parse
+from core.data.words import inert
 
 MOST = 10_000
 WHY = {
@@ -25,10 +26,5 @@ def rejected_csv(path: Path, choice: Choice, name: str, max_mb: int | None = Non
     write(("row", "column", "reason", "text"))
     places = [(p, f.kind) for f in audit.findings if f.kind in WHY for p in f.places]
     for place, kind in sorted(places, key=lambda found: found[0].row):
-        write((place.row, _inert(place.column), place.why or WHY[kind], _inert(place.text)))
+        write((place.row, inert(place.column), place.why or WHY[kind], inert(place.text)))
     return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Text of an upload that a spreadsheet will not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

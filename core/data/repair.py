@@ -25,27 +25,15 @@ POWERS = (1, 2, 3)
 SEASON_ROWS = 20_000
 
 
-def stand_ins(values: np.ndarray, names: tuple[str, ...], chosen: list[float]) -> tuple[list[Finding], list[str]]:
+def stand_ins(
+    values: np.ndarray, names: tuple[str, ...], chosen: list[float]
+) -> tuple[list[Finding], list[str], set[float]]:
     """Numbers that stand for "no value", such as -9999: far beyond all others, and either a usual code or there three
-    times. Those in ``chosen`` become missing, in place."""
+    times. Those in ``chosen`` become missing, in place. Also gives all that were found."""
     found: dict[float, list[tuple[int, int]]] = {}
-    with np.errstate(over="ignore"):
-        codes = {np.float32(code) for code in STAND_INS}
     for c in range(values.shape[1]):
-        column = values[:, c]
-        low, high = _usual(column)
-        for value in (np.fmin.reduce(column), np.fmax.reduce(column)):
-            if not np.isfinite(value) or value == 0 or 2 * low - high <= float(value) <= 2 * high - low:
-                continue
-            same = column == value
-            rest = column[~same & np.isfinite(column)]
-            count, coded = int(same.sum()), value in codes
-            if len(rest) < 3 or not (coded or count >= 3):
-                continue
-            spread = float(rest.max() - rest.min())
-            gap = float(min(abs(rest.min() - value), abs(rest.max() - value)))
-            if gap > (1 if coded else 3) * spread:
-                found.setdefault(_as_written(value), []).append((c, count))
+        for value, count in _codes_in(values[:, c]):
+            found.setdefault(_as_written(value), []).append((c, count))
     wanted = {_as_written(np.float32(value)) for value in chosen}
     findings, repairs = [], []
     for value in sorted({*found, *wanted}):
@@ -57,7 +45,7 @@ def stand_ins(values: np.ndarray, names: tuple[str, ...], chosen: list[float]) -
         places = []
         for c, _ in where:
             rows = np.flatnonzero(values[:, c] == np.float32(value))
-            places += [Place(row=int(row), column=names[c], text=f"{value:g}") for row in rows[:PLACES]]
+            places += [Place(row=int(row), column=names[c], text=_text(value)) for row in rows[:PLACES]]
             if done:
                 values[rows, c] = np.nan
         where_said = f"{many(len(where), 'column')}, first in {names[where[0][0]]}"
@@ -67,9 +55,9 @@ def stand_ins(values: np.ndarray, names: tuple[str, ...], chosen: list[float]) -
                 kind="stand_in",
                 count=count,
                 places=places[:PLACES],
-                sentence=f"{value:g} stands {count:,} times in {where_said}, far beyond all other values: it looks "
-                f"like a code for a missing value. {'It became missing.' if done else 'It was kept as a number.'}",
-                key=f"stand_in {value:g}",
+                sentence=f"{_text(value)} stands {count:,} times in {where_said}, far beyond all others: it looks like "
+                f"a code for a missing value. {'It became missing.' if done else 'It was kept as a number.'}",
+                key=f"stand_in {_text(value)}",
                 offers=[
                     Offer(label="Keep it as a number", change={"missing_values": others}),
                     Offer(label="Treat it as missing", change={"missing_values": [*others, value]}, proposed=True),
@@ -77,16 +65,41 @@ def stand_ins(values: np.ndarray, names: tuple[str, ...], chosen: list[float]) -
             )
         )
         if done:
-            repairs.append(f"{many(count, 'value')} of {value:g} became missing.")
-    return findings, repairs
+            repairs.append(f"{many(count, 'value')} of {_text(value)} became missing.")
+    return findings, repairs, set(found)
+
+
+def _codes_in(column: np.ndarray) -> list[tuple[np.float32, int]]:
+    """Values of one column that are codes, and how often; one by one, since each hides the next."""
+    with np.errstate(over="ignore"):
+        usual = {np.float32(code) for code in STAND_INS}
+    low, high = _usual(column)
+    found: list[tuple[np.float32, int]] = []
+    ends = [np.fmin.reduce(column), np.fmax.reduce(column)]
+    while ends:
+        value = ends.pop()
+        if not np.isfinite(value) or value == 0 or 2 * low - high <= float(value) <= 2 * high - low:
+            continue
+        taken = [each for each, _ in found]
+        same = column == value
+        rest = column[~same & np.isfinite(column) & ~np.isin(column, taken)]
+        count = int(same.sum())
+        if len(rest) < 3 or not (value in usual or count >= 3):
+            continue
+        spread = float(rest.max() - rest.min())
+        gap = float(min(abs(rest.min() - value), abs(rest.max() - value)))
+        if gap > (1 if value in usual else 3) * spread:
+            found.append((value, count))
+            ends.append(rest.min() if value < rest.min() else rest.max())
+    return found
 
 
 def outliers(
     values: np.ndarray, names: tuple[str, ...], rule: str, codes: Collection[float] = ()
 ) -> tuple[list[Finding], list[str]]:
     """Single values beyond three interquartile ranges from the quartiles and as far from both neighbours. A column
-    where more than one in a hundred lie so has long tails and no outliers. ``codes`` are
-    no values and left alone. ``rule``: keep, missing or clip, in place.
+    where more than one in a hundred lie so has long tails and no outliers. ``codes`` are no values and left
+    alone. ``rule``: keep, missing or clip, in place.
     """
     count, places, columns, limits = 0, [], 0, []
     coded = np.array([*codes], np.float32)
@@ -97,9 +110,9 @@ def outliers(
         if len(known) < 20:
             continue
         first, third = np.percentile(known, (25, 75))
-        span = max(float(third - first), 1e-9 * max(abs(float(first)), abs(float(third))))
-        if span == 0:
-            continue
+        span = third - first
+        if not span > 0:
+            continue  # half of the column is one value: nothing says what is far
         low, high = first - FENCE * span, third + FENCE * span
         rows = np.flatnonzero(((column < low) | (column > high)) & ~np.isin(column, coded))
         if not 0 < len(rows) <= FEW * len(column) + 2:
@@ -147,6 +160,7 @@ def units(values: np.ndarray, names: tuple[str, ...], rule: str) -> tuple[list[F
         if part is None:
             continue
         start, stop, power = part
+        places = [Place(row=start, column=name, text=f"{values[start, c]:.6g}")]
         if rule == "scale":
             values[start:stop, c] /= np.float32(10.0**power)
         times = f"{10 ** abs(power):,} times {'larger' if power > 0 else 'smaller'}"
@@ -155,7 +169,7 @@ def units(values: np.ndarray, names: tuple[str, ...], rule: str) -> tuple[list[F
             Finding(
                 kind="unit_jump",
                 count=stop - start,
-                places=[Place(row=start, column=name, text=f"{values[start, c]:.6g}")],
+                places=places,
                 sentence=f"Column {name}: {what} {'Scaled.' if rule == 'scale' else 'Kept.'}",
                 key="units",
                 offers=[
@@ -245,7 +259,7 @@ def seasonal_fill(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 
 def _usual(column: np.ndarray) -> tuple[float, float]:
-    """The range of a column without its extreme hundredths, from a sample."""
+    """The range of a column without its lowest and highest twentieth, from a sample."""
     known = column[:: max(1, len(column) // SAMPLE)]
     known = known[np.isfinite(known)]
     if not len(known):
@@ -256,4 +270,8 @@ def _usual(column: np.ndarray) -> tuple[float, float]:
 
 def _as_written(value: np.float32) -> float:
     """The shortest decimal that is stored as this number: -999.9 and not -999.9000244."""
-    return float(str(value))
+    return float(value) if value == np.rint(value) else float(str(value))
+
+
+def _text(value: float) -> str:
+    return f"{value:.10g}"

@@ -5,6 +5,7 @@ What a file is says its content, never its name. Nothing is unpacked beyond the 
 small archive cannot fill the disk.
 """
 
+import codecs
 import csv
 import gzip
 import json
@@ -201,6 +202,10 @@ def _join(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, t
                         raise UserError(
                             f"{name} holds {many(len(members), 'file')} that differ in their first line: {one!r} in "
                             f"{members[0].filename}, {other!r} in {member.filename}. Upload the one with the series."
+                        )
+                    if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                        raise UserError(
+                            f"{member.filename} in {name} is UTF-16. Save the files as UTF-8 and pack them again."
                         )
                     if not columns:
                         columns = header

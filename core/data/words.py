@@ -39,6 +39,15 @@ def short(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def inert(text: str) -> str:
+    """Text of an upload that a spreadsheet will not take for a formula: with an apostrophe before it.
+
+    >>> inert("=SUM(A1)"), inert("load")
+    ("'=SUM(A1)", 'load')
+    """
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def moment(time: Any, clock: bool) -> str:
     """Microseconds since 1970 as ISO text without needless zeros, or the plain number where there is no clock.
 

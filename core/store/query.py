@@ -9,7 +9,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 MOST_ROWS, MOST_BYTES, SECONDS = 10_000, 50_000_000, 20.0
 TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
-CLOSED = re.compile(  # scalar functions that tell of the server or keep a state
-    r"getenv|current_setting|getvariable|nextval|currval|setseed|write_log|query|query_table|current_query"
-    r"|(read|duckdb|pragma|parquet|sniff|json_execute|sql_auto|enable|disable|add|get|force|checkpoint).*"
-)
-OPEN = {"get_bit", "get_current_timestamp"}
+PLAIN = {"boolean", "float", "double", "varchar", "timestamp", "timestamp with time zone"}
+PLAIN |= {f"{sign}{size}" for sign in ("", "u") for size in ("tinyint", "smallint", "integer", "bigint")}
+DATES = {"date", "timestamp_s", "timestamp_ms", "timestamp_ns"}
+CLOSED = {  # functions that tell of the server, keep a state or only wait
+    "getenv", "current_setting", "getvariable", "nextval", "currval", "setval", "setseed", "write_log", "sleep_ms",
+    "current_query", "stats",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,19 @@ class Answer:
 
 def columns(card: DatasetCard, clock: bool) -> list[str]:
     """The columns of ``data``: the time, then the variates; unique where upper and lower case are one."""
-    found: dict[str, str] = {}
-    taken = {name.casefold() for name in card.variates}
     first = card.time_column or ("time" if clock else "row")
-    for name in (first if first.casefold() not in taken else "time or row", *card.variates):
-        unique, n = name, 2
-        while unique.casefold() in found:
-            unique, n = f"{name} ({n})", n + 1
-        found[unique.casefold()] = unique
+    taken = {name.casefold() for name in card.variates}
+    return unique([first if first.casefold() not in taken else "time or row", *card.variates])
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names that differ in more than upper and lower case, in their order: a second "Load" becomes "Load (2)"."""
+    found: dict[str, str] = {}
+    for name in names:
+        new, n = name, 2
+        while new.casefold() in found:
+            new, n = f"{name} ({n})", n + 1
+        found[new.casefold()] = new
     return list(found.values())
 
 
@@ -68,10 +75,8 @@ def answer(
     import pyarrow as pa
 
     check(cursor, sql)
-    named = ", ".join(
-        f'{column} AS "{name.replace(chr(34), chr(34) * 2)}"'
-        for column, name in zip(("t", *(f"v{i}" for i in range(len(card.variates)))), columns(card, clock), strict=True)
-    )
+    stored = ("t", *(f"v{i}" for i in range(len(card.variates))))
+    named = ", ".join(f"{at} AS {_quoted(name)}" for at, name in zip(stored, columns(card, clock), strict=True))
     cursor.execute(f"CREATE OR REPLACE TEMP VIEW data AS SELECT {named} FROM values_{card.id}")
     begun, done, why = time.monotonic(), threading.Event(), []
 
@@ -91,12 +96,16 @@ def answer(
     watcher.start()
     batches, rows, size, cut = [], 0, 0, False
     try:
-        reader = cursor.sql(sql).to_arrow_reader(2_048)
+        reader = _plain(cursor.sql(sql)).to_arrow_reader(2_048)
         for batch in reader:
-            batches.append(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
-            if rows > MOST_ROWS or size > MOST_BYTES:
-                cut = True
+            size += batch.nbytes
+            if size > MOST_BYTES and not batches:
+                raise UserError("The rows of this result are too large to show. Ask for fewer or shorter columns.")
+            cut = size > MOST_BYTES or rows + batch.num_rows > MOST_ROWS
+            if size <= MOST_BYTES:
+                batches.append(batch)
+                rows += batch.num_rows
+            if cut:
                 break
         table = pa.Table.from_batches(batches, schema=reader.schema).slice(0, MOST_ROWS)
         del reader
@@ -105,7 +114,22 @@ def answer(
     finally:
         done.set()
         watcher.join()
-    return Answer(table, cut or rows > MOST_ROWS, time.monotonic() - begun)
+    return Answer(table, cut, time.monotonic() - begun)
+
+
+def _plain(found: "duckdb.DuckDBPyRelation") -> "duckdb.DuckDBPyRelation":
+    """The same rows as numbers, truth values, times and texts, each column under a name of its own."""
+    wanted = []
+    for i, (name, type_) in enumerate(zip(unique(found.columns), found.types, strict=True), 1):
+        kind = type_.id
+        number = "DOUBLE" if kind in ("hugeint", "uhugeint", "decimal") else ""
+        cast = number or ("TIMESTAMP" if kind in DATES else "" if kind in PLAIN else "VARCHAR")
+        wanted.append(f"{f'CAST(#{i} AS {cast})' if cast else f'#{i}'} AS {_quoted(name)}")
+    return found.project(", ".join(wanted))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
@@ -146,7 +170,7 @@ def check(cursor: "duckdb.DuckDBPyConnection", sql: str) -> None:
             called = str((node.get("function") or {}).get("function_name", "")).casefold()
             if called not in TABLE_FUNCTIONS:
                 raise UserError(f"{called} cannot be asked here. The dataset is the table data.")
-        elif name and name not in OPEN | TABLE_FUNCTIONS and CLOSED.fullmatch(name):
+        elif name in CLOSED:
             raise UserError(f"The function {name} cannot be called here.")
 
 

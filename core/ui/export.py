@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from core.data.words import inert
 from core.ui.charts.picture import Picture
 from core.ui.theme import Colors, colors
 
@@ -40,7 +41,7 @@ def csv(table: pd.DataFrame) -> bytes:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return inert(value) if isinstance(value, str) else value
 
 
 def buttons(name: str, picture: Picture, table: pd.DataFrame, lines: Sequence[str]) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.card import DatasetCard
-    from core.store.query import Answer
 
 LINES = 5  # columns drawn at most
 MARKS = 4_000
@@ -29,7 +28,9 @@ class Asked:
     sql: str
     cancel: threading.Event = field(default_factory=threading.Event)
     begun: float = field(default_factory=time.monotonic)
-    answer: "Answer | None" = None
+    rows: "pd.DataFrame | None" = None
+    cut: bool = False
+    seconds: float = 0.0
     problem: str = ""
     thread: threading.Thread | None = None
 
@@ -39,7 +40,8 @@ class Asked:
 
     def run(self, id: str) -> None:
         try:
-            self.answer = resources.store().query(id, self.sql, self.cancel)
+            answer = resources.store().query(id, self.sql, self.cancel)
+            self.cut, self.seconds, self.rows = answer.cut, answer.seconds, answer.table.to_pandas()
         except UserError as error:
             self.problem = str(error)
 
@@ -88,17 +90,16 @@ def _follow(card: "DatasetCard", now: Asked) -> None:
         st.rerun()
     if now.problem:
         widgets.problem(now.problem)
-    elif now.answer is not None:
-        _rows(card, now.answer)
+    elif now.rows is not None:
+        _rows(card, now, now.rows)
 
 
-def _rows(card: "DatasetCard", answer: "Answer") -> None:
-    table = answer.table.to_pandas()
+def _rows(card: "DatasetCard", now: Asked, table: "pd.DataFrame") -> None:
     if table.empty:
         widgets.note("The query gave no rows.")
         return
-    cut = ", the first of more; ask for fewer to see all" if answer.cut else ""
-    widgets.note(f"{len(table):,} row{'s' * (len(table) != 1)}{cut}, in {answer.seconds:.2g} seconds")
+    cut = ", the first of more; ask for fewer to see all" if now.cut else ""
+    widgets.note(f"{len(table):,} row{'s' * (len(table) != 1)}{cut}, in {now.seconds:.2g} seconds")
     _chart(card, table)
     st.dataframe(table, hide_index=True, key=f"answer-{card.id}", alt="The rows of the query")
     st.download_button(

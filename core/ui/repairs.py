@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from core.data.choice import Choice
     from core.data.series import Series
 
-PIXELS = 700
-
 
 def offer(held: dict[str, Any], audit: "Audit", choice: "Choice") -> None:
     """One list for each finding about which something can be done; answering reads the file again."""
@@ -69,12 +67,6 @@ def ask_step(held: dict[str, Any]) -> None:
         )
 
 
-def without(choice: "Choice") -> "Choice":
-    """The same reading with nothing mended."""
-    same = {"fill": "keep", "missing_values": [], "outliers": "keep", "units": "keep", "step": ""}
-    return choice.model_copy(update=same)
-
-
 def compare(before: "Series", after: "Series") -> None:
     """The values of one variate as they came and as they will be stored, where the two differ."""
     import numpy as np
@@ -116,8 +108,9 @@ def _table(series: "Series", name: str) -> tuple[Any, bool]:
     """What a line of this variate needs, and whether it has a clock."""
     import pandas as pd
 
-    from core.ui.charts import overview
+    from core.ui.charts import overview, picture
 
-    t, value = overview.thinned(series.times, _column(series, name), PIXELS)
-    table = overview.in_zone(pd.DataFrame({"t": t, "value": value}), series.zone)
+    values = _column(series, name)
+    rows = picture.thin(values)
+    table = overview.in_zone(pd.DataFrame({"t": series.times[rows], "value": values[rows]}), series.zone)
     return table, pd.api.types.is_datetime64_any_dtype(table["t"])

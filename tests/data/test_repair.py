@@ -4,6 +4,7 @@ not, changed only when asked, and said."""
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.data.audit import Raw, settle
@@ -61,6 +62,21 @@ def test_a_code_once_needs_to_be_a_usual_one():
     assert "stand_in" in kinds(settled(column)[1])
     column[5] = -7777
     assert "stand_in" not in kinds(settled(column)[1])
+
+
+def test_several_codes_of_one_column_are_found():
+    column = CLEAN.copy()
+    column[[5, 8]], column[[9, 300]], column[600] = -9999, -999, 2147483647
+    _, audit = settled(column)
+    assert {f.key for f in audit.findings} == {"stand_in -9999", "stand_in -999", "stand_in 2147483648"}
+    _, audit = settled(column, missing_values=[-9999.0])
+    assert "stand_in -999" in {f.key for f in audit.findings}, "one that is mended does not hide another"
+
+
+def test_a_column_that_is_mostly_one_value_has_no_outliers():
+    column = np.full(ROWS, 20.0)
+    column[[100, 500]] = 21, 19
+    assert kinds(settled(column)[1]) == set()
 
 
 def test_outliers_are_single_and_far():
@@ -131,6 +147,22 @@ def test_data_are_brought_to_one_step(how):
     expected = getattr(np, how)(groups, axis=1) if expected is None else expected
     np.testing.assert_allclose(stored, expected, rtol=1e-5)
     assert f"960 rows became 240 of 1 hour each, by their {how}." in audit.repairs
+
+
+def test_days_are_those_of_the_zone_and_can_be_taken_back():
+    times = np.arange(ROWS, dtype=np.int64) * HOUR + 19_800 * 86_400_000_000  # from 2024-03-18, over the clock change
+    values = np.ones(ROWS, np.float32)
+    values[::7] = 2
+    utc = pd.DatetimeIndex(times.view("datetime64[us]"))
+    wall = utc.tz_localize("UTC").tz_convert("Europe/Berlin").tz_localize(None).to_numpy().view(np.int64)
+    for absolute, stamps in ((True, times), (False, wall)):
+        raw = Raw(stamps.copy(), values[:, None].copy(), np.arange(ROWS), ("a",), clock=True, absolute=absolute)
+        stored, days, audit = settle(raw, Choice(step="1 day", aggregate="sum", zone="Europe/Berlin"), 10**8)
+        local = stored.astype("datetime64[s]").tolist()
+        assert {stamp.hour for stamp in local[1:13]} == {23} and {stamp.hour for stamp in local[14:]} == {22}
+        assert audit.step == "1 day" and "irregular" not in kinds(audit) and days.sum() == values.sum()
+        offers = next(finding for finding in audit.findings if finding.kind == "resampled").offers
+        assert offers[0].change == {"step": ""}
 
 
 def test_an_empty_step_is_missing_and_not_zero():

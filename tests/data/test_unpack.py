@@ -102,6 +102,7 @@ BAD = {
     "bomb in zip": ("a.zip", zipped({"a.csv": b"0,1\n" * 3_000_000}), "more than the 10 MB"),
     "two files": ("a.zip", zipped({"a.csv": CSV, "b.parquet": b"PAR1"}), "holds 2 files: a.csv, b.parquet"),
     "two shapes": ("a.zip", zipped({"a.csv": CSV, "b.csv": b"when,other\n"}), "differ in their first line"),
+    "two in utf-16": ("a.zip", zipped({n: CSV.decode().encode("utf-16") for n in ("a.csv", "b.csv")}), "is UTF-16"),
     "no file": ("a.zip", zipped({"__MACOSX/a.csv": CSV}), "without a file"),
     "locked": ("a.zip", locked(), "locked with a password"),
     "empty workbook": ("a.xlsx", workbook(One=[], Two=[]), "without a sheet that has rows"),

@@ -342,6 +342,21 @@ def test_a_query_that_may_not_be_asked_is_a_sentence(app):
     assert "The query gave no rows." in words(sound(at))
 
 
+def test_every_kind_of_value_is_shown(app):
+    app()
+    id = keep(sine_series())
+    at = app("data", dataset=id)
+    at.text_area(key=f"sql-{id}").set_value(
+        "SELECT {'a': 1} AS s, [1, 2] AS l, INTERVAL 3 MONTH AS i, 'x'::BLOB AS b, DATE 'infinity' AS far, NULL AS n, "
+        "sum(1) AS total, TIME '10:00' AS clock, now() AS t, uuid() AS u, 1 AS u"
+    )
+    at.button(key=f"run-{id}").click().run()
+    shown = at.dataframe[-1].value
+    assert "1 row, in" in words(sound(at))
+    assert list(shown.columns) == ["s", "l", "i", "b", "far", "n", "total", "clock", "t", "u", "u (2)"]
+    assert float(shown["total"][0]) == 1.0
+
+
 def test_a_slow_query_can_be_cancelled(app):
     app()
     id = keep(sine_series())
@@ -371,6 +386,8 @@ def test_a_file_that_comes_again_is_a_version_and_says_what_changed(app):
     assert (second.version, second.previous) == (2, first.id)
     assert any("1 value is different in load" in change for change in second.changes)
     assert first.version == 1 and len(stored()) == 2
+    at = upload(app("data"), "load.csv", GOOD.replace("load", "wind").replace("temperature", "sun"))
+    assert "Version" not in words(at), "another table that happens to have the same name"
 
 
 def test_tags_are_kept_and_choose_datasets(app):

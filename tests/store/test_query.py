@@ -93,7 +93,10 @@ REFUSED = {
     "SELECT * FROM query_table('runs')": "query_table cannot",
     "SELECT getenv('HOME')": "getenv",
     "SELECT current_setting('memory_limit')": "current_setting",
+    "SELECT 'HOME'.getenv()": "getenv",
+    "SELECT sleep_ms(100000)": "sleep_ms",
     "SELECT error('no')": "no",
+    "SELECT repeat('x', 60000000)": "too large to show",
 }
 
 
@@ -105,6 +108,19 @@ def test_everything_else_is_a_sentence_and_changes_nothing(store, id, sql):
     assert REFUSED[sql] in str(caught.value), str(caught.value)
     assert "values_" not in str(caught.value)
     assert store.datasets() == before and len(store.series(id)) == 500
+
+
+def test_columns_of_one_name_are_told_apart(store, id):
+    assert store.query(id, 'SELECT load, load, 1 AS "LOAD" FROM data').table.column_names == [
+        "load",
+        "load (2)",
+        "LOAD (3)",
+    ]
+
+
+def test_what_is_large_is_cut_before_it_is_shown(store, id):
+    found = store.query(id, "SELECT repeat('x', 10000) FROM range(9000)")
+    assert found.cut and 0 < found.table.num_rows < 9_000 and found.table.nbytes <= 50_000_000
 
 
 def test_rows_are_bounded_and_a_cut_is_said(store, id):

@@ -6,11 +6,9 @@ that no browser shifts them a second time.
 """
 
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from core.ui.theme import Colors, style
@@ -82,22 +80,6 @@ def row(
     )
     label = name.encode(x=alt.value(0), y=alt.value(0), text="name:N")
     return style(alt.layer(line, label, height=ROW + (FOOT if last else 0)))
-
-
-def thinned(times: np.ndarray, values: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values of the lowest and the highest value of every pixel column, and of one missing value where a
-    column has none. T each; at most three a pixel."""
-    kept: set[int] = {0, len(values) - 1} if len(values) else set()
-    bounds = np.linspace(0, len(values), min(pixels, max(len(values), 1)) + 1).astype(np.int64)
-    for low, high in pairwise(bounds.tolist()):
-        part = values[low:high]
-        known = np.isfinite(part)
-        if known.any():
-            kept |= {low + int(np.nanargmin(part)), low + int(np.nanargmax(part))}
-        if not known.all() and high > low:
-            kept.add(low + int(np.argmin(known)))
-    rows = np.array(sorted(kept), np.int64)
-    return times[rows], values[rows]
 
 
 def _gutter(labels: bool = True, format: str = "") -> alt.Axis:

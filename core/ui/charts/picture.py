@@ -83,14 +83,19 @@ def stamps(times: np.ndarray, zone: str) -> list[str]:
 
 
 def thin(values: np.ndarray, most: int = 2000) -> np.ndarray:
-    """Positions to draw of a long line: the lowest and the highest point of each of ``most / 2`` bins."""
+    """Positions to draw of a long line: the lowest and the highest point of each of ``most / 2`` bins, and a missing
+    one where a bin has some, so that the line breaks there."""
     if len(values) <= most:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), most // 2 + 1).astype(int)[:-1]
     kept = {0, len(values) - 1}
     for first, last in zip(edges, [*edges[1:], len(values)], strict=True):
-        part = np.nan_to_num(values[first:last])
-        kept |= {first + int(part.argmin()), first + int(part.argmax())}
+        part = values[first:last]
+        known = np.isfinite(part)
+        if known.any():
+            kept |= {first + int(np.nanargmin(part)), first + int(np.nanargmax(part))}
+        if not known.all():
+            kept.add(first + int(known.argmin()))
     return np.array(sorted(kept))
 
 
