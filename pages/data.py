@@ -240,7 +240,7 @@ def versions(held: dict[str, Any], series: Series) -> None:
         st.info(f"The same values are stored already: {named}.", icon=":material/content_copy:")
         return
     said = " ".join(widgets.plain(sentence) for sentence in found)
-    st.info(f"Version {before.version + 1} of {named}. {said}", icon=":material/history:")
+    st.info(f"Version {before.version + 1} of {named}. As both are read and mended: {said}", icon=":material/history:")
 
 
 def keep(held: dict[str, Any], name: str, choice: Choice | None, series: Series, audit: Audit) -> str:
@@ -538,11 +538,12 @@ def act(card: DatasetCard) -> None:
     """Train on it, choose a part by row, rename, describe, export, delete."""
     if st.button("Train on it", type="primary", icon=":material/model_training:", width="stretch", key="to-train"):
         state.go("train", {"dataset": card.id})
-    with st.popover("Part shown", icon=":material/width:", width="stretch"):
+    with st.popover("Part shown", icon=":material/width:", width="stretch", key=f"part-{card.id}"):
         st.slider(
             "Rows", 0, card.rows, (0, card.rows), key=f"rows-{card.id}", help="The same as drawing over the strip."
         )
-    with st.popover("Name, description, tags", icon=":material/edit:", width="stretch"), st.form("about", border=False):
+    about = st.popover("Name, description, tags", icon=":material/edit:", width="stretch", key=f"about-{card.id}")
+    with about, st.form("about", border=False):
         name = st.text_input("Name", value=card.name, max_chars=120, key=f"name-{card.id}")
         text = st.text_area("Description", value=card.description, max_chars=2000, key=f"text-{card.id}")
         tags = st.text_input(
@@ -557,7 +558,7 @@ def act(card: DatasetCard) -> None:
                 widgets.problem(error)
             else:
                 st.rerun()
-    with st.popover("Export", icon=":material/download:", width="stretch"):
+    with st.popover("Export", icon=":material/download:", width="stretch", key=f"export-{card.id}"):
         file = file_name(card.name) or card.id
         st.download_button("CSV", lambda: export(card, "csv"), f"{file}.csv", "text/csv", on_click="ignore")
         st.download_button(

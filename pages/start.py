@@ -28,7 +28,7 @@ with doors[0].container(border=True, height="stretch", key="door-sample"):
 with doors[1].container(border=True, height="stretch", key="door-upload"):
     st.header("Upload your own", anchor=False, icon=":material/upload_file:")
     st.markdown(
-        "CSV, TSV or Parquet with a time column. Problems are named with row and column before anything trains."
+        "CSV, Parquet, Excel and more, wide or long. Problems are named with row and column before anything trains."
     )
     st.space("stretch")
     if st.button("Bring a file", icon=":material/arrow_forward:", icon_position="right"):
