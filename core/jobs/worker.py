@@ -25,7 +25,7 @@ from core.data.series import Series
 from core.errors import UserError
 from core.jobs.directory import JobDirectory
 from core.jobs.stop import Stop, Stopped
-from core.training.events import Cancelled, Checkpointed, Event, Failed, Finished, Progress, Started
+from core.training.events import Cancelled, Checkpointed, EpochDone, Event, Failed, Finished, Progress, Started
 from core.training.spec import Spec
 
 AFTERTHOUGHT = 20.0  # seconds that scoring a cancelled model may take
@@ -89,12 +89,18 @@ class Worker:
 
         keep_freed_memory()
         last: Event | None = None
+        done: EpochDone | None = None  # told together with its checkpoint, so that no stop falls between the two
         for event in train(self.spec, self.series, load_resume(self.job.path)):
+            if isinstance(event, EpochDone):
+                done = event
+                continue
             if isinstance(event, Finished):
                 event = replace(event, metrics=self.score(stop))
             with stop.writing():
+                if done is not None:
+                    self.record(done)
                 self.record(event)
-            last = event
+            last, done = event, None
         if last is None or not last.final:
             raise RuntimeError("the training loop ended without its last event")
         return last
