@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of a training worker; 0 means all cores but one."
     )
+    training_memory_mb: int = Field(
+        default=2048,
+        ge=256,
+        description="Memory of a training worker, in MB: data that would not fit is read from disk window by window.",
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Training jobs that run at the same time.")
     max_upload_mb: int = Field(
         default=1024, ge=1, le=1_000_000, description="Largest file that may be uploaded, in MB."

@@ -92,7 +92,7 @@ def scores() -> pd.DataFrame:
 if errors is not None:
     gain = 1 - float(errors.mse.mean()) / errors.naive_mse if errors.naive_mse else 0.0
     heading.markdown(
-        f"Over {view.count:,} test windows the error is {abs(gain):.0%} {'below' if gain >= 0 else 'above'} "
+        f"Over {len(errors.mse):,} test windows the error is {abs(gain):.0%} {'below' if gain >= 0 else 'above'} "
         f"the seasonal naive (season {run.season:,} step{'s' if run.season != 1 else ''})."
     )
 
@@ -107,7 +107,7 @@ with main:
                 inspect.go_to_window(int(points[0]["window"]), view.count)
 
         inspect.show(
-            charts.strip_picture(errors.mse, None if view.future else window.index, shown),
+            charts.strip_picture(errors, None if view.future else window.index, shown),
             key="forecast-strip",
             on_select=picked,
             selection_mode="picked",
@@ -120,11 +120,12 @@ with side:
             f"{widgets.plain(view.stamps[-1])} ({widgets.plain(zone)}). There is no truth to compare with yet."
         )
     elif errors is not None:
-        rank = 1 + int((errors.mse > errors.mse[window.index]).sum())
-        st.metric("MSE of this window, all variates", widgets.figures(errors.mse[window.index]))
-        widgets.note(
-            f"Rank {rank:,} of {view.count:,}, 1 being the worst. z-scored: 1 is the variance of the training part."
-        )
+        own = errors.at(window.index)
+        place = f"Rank {1 + int((errors.mse > own).sum()):,} of {len(errors.mse):,}, 1 being the worst."
+        if np.isnan(own) and len(errors.mse) < errors.total:
+            place = f"Not among the {len(errors.mse):,} evenly spaced windows of {errors.total:,} that are scored."
+        st.metric("MSE of this window, all variates", widgets.figures(own))
+        widgets.note(f"{place} z-scored: 1 is the variance of the training part.")
     method = " beside ".join(filter(None, ("forecast", ", ".join(beside))))
     export.buttons("scalescope-forecast", picture, numbers(), view.provenance(method))
 

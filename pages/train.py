@@ -334,7 +334,7 @@ def _picture(series: Series, model: str, options: dict, lookback: int, variate: 
     from core.models.registry import architecture, configure
 
     window = min(lookback, len(series))
-    values = series.values[-window:, series.variates.index(variate)]
+    values = series.part((variate,), len(series) - window)[:, 0]
     try:
         found = architecture(model).grids(configure(model, options), window)
     except UserError:

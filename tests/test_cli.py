@@ -156,7 +156,7 @@ def test_train_leaves_the_folder_of_a_job(trained):
     out, _ = trained
     assert {f.name for f in out.iterdir()} >= {
         "spec.json",
-        "series.arrow",
+        "series",
         "events.jsonl",
         "checkpoint.safetensors",
         "card.json",

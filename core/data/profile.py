@@ -7,6 +7,7 @@ ours, and every suggestion says why.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, log2
 from typing import Any
 
@@ -91,7 +92,7 @@ def profile(series: Series) -> Profile:
         seasons=common,
         variates=variates,
         correlation=[[float(v) if np.isfinite(v) else None for v in row] for row in correlation],
-        absent=_absent(series.values),
+        absent=_absent(series),
         tied=tied,
         suggestions=suggest(len(series), common, tied, len(series.variates)),
     )
@@ -281,8 +282,11 @@ def _tied(ties: np.ndarray) -> str:
     return "weakly" if mean < WEAK else "strongly" if mean >= STRONG else "somewhat"
 
 
-def _absent(values_TC: np.ndarray) -> list[list[float]]:
+def _absent(series: Series) -> list[list[float]]:
     """The share of values missing in each of up to ``BINS`` parts of the rows, for every variate; C x bins."""
-    edges = np.linspace(0, len(values_TC), min(BINS, max(len(values_TC), 1)) + 1).astype(int)
-    counts = np.add.reduceat(~np.isfinite(values_TC), edges[:-1], axis=0) if len(values_TC) else np.zeros((1, 0))
-    return (counts / np.diff(edges)[:, None]).T.tolist() if len(values_TC) else []
+    edges = np.linspace(0, len(series), min(BINS, len(series)) + 1).astype(int)
+    shares = []
+    for first, last in pairwise(edges):
+        shares.append((~np.isfinite(series.values[first:last])).mean(axis=0))
+        series.release()
+    return np.transpose(shares).tolist()

@@ -1,17 +1,25 @@
-"""A series in memory: one float32 table of time steps by variates, with its clock. What every layer above works on.
+"""A series: one float32 table of time steps by variates, with its clock. What every layer above works on.
 
-Reading files lives in ``read.py``; windows over a series in ``windows.py``.
+In memory, or mapped from a folder that ``write`` made: then only what is looked at takes memory, and code that goes
+through all of it does so by ``blocks``. Reading files lives in ``read.py``; windows over a series in ``windows.py``.
 """
 
 import hashlib
 import json
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.lib.format import open_memmap
+
+BLOCK = 2**21  # values looked at together where a series is gone through
+ABOUT, TIMES, VALUES = "about.json", "times.npy", "values.npy"
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,8 @@ class Series:
     ``times`` is T stamps, ``datetime64[us]`` in UTC or ``int64`` where the data has no clock; ``values`` is T x C
     float32 in the data's own units, NaN where missing; ``variates`` are the C column names exactly as uploaded
     (untrusted text). ``zone`` is the zone to show times in. ``truth`` is the known importance of a synthetic set,
-    ``{"target": name, "lags": [...], "features": [...], "weights": F x lags}``.
+    ``{"target": name, "lags": [...], "features": [...], "weights": F x lags}``. ``known`` is the fingerprint, where it
+    was computed before.
     """
 
     name: str
@@ -30,6 +39,7 @@ class Series:
     variates: tuple[str, ...]
     zone: str = "UTC"
     truth: dict[str, Any] | None = field(default=None, compare=False)
+    known: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape != (len(self.times), len(self.variates)):
@@ -43,47 +53,119 @@ class Series:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of names, clock and values: two series with the same fingerprint train to the same model."""
+        if self.known:
+            return self.known
         digest = hashlib.sha256(json.dumps(self.variates).encode())
-        digest.update(np.ascontiguousarray(self.times).view(np.int64).tobytes())
-        digest.update(np.ascontiguousarray(self.values, dtype=np.float32).tobytes())
+        for first in range(0, len(self), BLOCK):
+            digest.update(np.ascontiguousarray(self.times[first : first + BLOCK]).view(np.int64).data)
+        for block in self.blocks(self.variates):
+            digest.update(block.data)
         return digest.hexdigest()
 
     @cached_property
     def step(self) -> float:
-        """Median distance of two stamps, in seconds (1.0 for an integer index)."""
+        """Median distance of two stamps, in seconds (1.0 for an integer index); of the latest million."""
         if len(self) < 2:
             return 1.0
-        gaps = np.diff(np.ascontiguousarray(self.times).view(np.int64))
+        gaps = np.diff(np.ascontiguousarray(self.times[-BLOCK:]).view(np.int64))
         return float(np.median(gaps)) / (1e6 if np.issubdtype(self.times.dtype, np.datetime64) else 1.0)
+
+    def part(self, variates: tuple[str, ...], start: int = 0, stop: int | None = None) -> np.ndarray:
+        """A copy of rows [start, stop) of these variates, in this order. Raises KeyError for an unknown name."""
+        rows = self.values[start:stop]
+        if variates == self.variates:
+            return np.array(rows, np.float32, order="C")
+        return np.ascontiguousarray(rows[:, [self._index[v] for v in variates]], np.float32)
+
+    def blocks(self, variates: tuple[str, ...], stop: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
+        """The same, about ``BLOCK`` values at a time."""
+        stop = len(self) if stop is None else min(stop, len(self))
+        for first, last in spans(stop - start, len(variates)):
+            yield self.part(variates, start + first, start + last)
+            self.release()
 
     def select(self, variates: tuple[str, ...]) -> "Series":
         """The same series with these variates, in this order. Raises KeyError for an unknown name."""
-        columns = [self._index[v] for v in variates]
-        return Series(self.name, self.times, self.values[:, columns], tuple(variates), self.zone, self.truth)
+        if variates == self.variates:
+            return self
+        return Series(self.name, self.times, self.part(variates), tuple(variates), self.zone, self.truth)
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.variates)}
 
-    def write(self, path: Path) -> None:
-        """As one Arrow file: columns t, v0, v1, ...; names, zone and truth in the schema's metadata."""
-        table = pa.table(
-            {"t": pa.array(self.times)}
-            | {f"v{i}": pa.array(np.ascontiguousarray(self.values[:, i])) for i in range(self.values.shape[1])}
-        )
-        about = {"name": self.name, "variates": self.variates, "zone": self.zone, "truth": self.truth}
-        table = table.replace_schema_metadata({"scalescope": json.dumps(about)})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+    # -- in a folder ------------------------------------------------------------------------------------------------
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the values lie in a file and not in memory."""
+        return isinstance(self.values, np.memmap)
+
+    def release(self) -> None:
+        """Gives back the memory of what was looked at; the system keeps it in its own cache while it has room."""
+        for table in (self.values, self.times):
+            if isinstance(table, np.memmap):
+                _release(table)
+
+    def write(self, folder: Path, variates: tuple[str, ...] | None = None) -> None:
+        """Into a new or empty folder: ``times.npy``, ``values.npy`` and ``about.json``; these variates, or all."""
+        variates = self.variates if variates is None else tuple(variates)
+        folder.mkdir(parents=True, exist_ok=True)
+        about: dict[str, Any] = {"name": self.name, "variates": variates, "zone": self.zone, "truth": self.truth}
+        if variates == self.variates:
+            about["fingerprint"] = self.fingerprint
+            if isinstance(self.times, np.memmap) and isinstance(self.values, np.memmap):
+                with suppress(OSError):  # on another disk it is copied below
+                    for table, file in ((self.times, TIMES), (self.values, VALUES)):
+                        os.link(str(table.filename), folder / file)  # never changed, so that both may share it
+                    folder.joinpath(ABOUT).write_text(json.dumps(about), "utf-8")
+                    return
+        with SeriesWriter(folder, about, len(self), self.times.dtype) as target:
+            for (first, last), block in zip(spans(len(self), len(variates)), self.blocks(variates), strict=True):
+                target.add(np.array(self.times[first:last]), block)
 
     @classmethod
-    def read(cls, path: Path) -> "Series":
-        """The inverse of ``write``."""
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-            about = json.loads(table.schema.metadata[b"scalescope"])
-            values = np.empty((table.num_rows, len(about["variates"])), np.float32)
-            for i in range(values.shape[1]):
-                values[:, i] = table.column(f"v{i}").to_numpy()
-            times = table.column("t").to_numpy().copy()
-        return cls(about["name"], times, values, tuple(about["variates"]), about["zone"], about["truth"])
+    def read(cls, folder: Path) -> "Series":
+        """The inverse of ``write``, mapped. Raises OSError or ValueError for a folder that is not whole."""
+        about = json.loads(folder.joinpath(ABOUT).read_text("utf-8"))
+        times, values = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (TIMES, VALUES))
+        known = about.get("fingerprint", "")
+        return cls(about["name"], times, values, tuple(about["variates"]), about["zone"], about["truth"], known)
+
+
+def spans(rows: int, variates: int) -> list[tuple[int, int]]:
+    """Rows [first, last) one after the other, about ``BLOCK`` values each."""
+    size = max(BLOCK // max(variates, 1), 1)
+    return [(first, min(first + size, rows)) for first in range(0, rows, size)]
+
+
+class SeriesWriter:
+    """Fills a folder that ``Series.read`` maps, some rows at a time; ``about.json`` comes last and says it is whole."""
+
+    def __init__(self, folder: Path, about: dict[str, Any], rows: int, clock: np.dtype) -> None:
+        self.folder, self.about, self.rows, self.done = folder, about, rows, 0
+        self.times = open_memmap(folder / TIMES, "w+", clock, (rows,))
+        self.values = open_memmap(folder / VALUES, "w+", np.float32, (rows, len(about["variates"])))
+
+    def add(self, times: np.ndarray, values: np.ndarray) -> None:
+        """The next rows: T' stamps, T' x C values."""
+        part = slice(self.done, self.done + len(times))
+        self.times[part], self.values[part] = times, values
+        for table in (self.times, self.values):
+            table.flush()
+            _release(table)
+        self.done += len(times)
+
+    def __enter__(self) -> "SeriesWriter":
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            if self.done != self.rows:
+                raise ValueError(f"{self.done} of {self.rows} rows were written")
+            self.folder.joinpath(ABOUT).write_text(json.dumps(self.about), "utf-8")
+
+
+def _release(table: np.memmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        table._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined] - numpy's own handle

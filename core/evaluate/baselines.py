@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from core.data.series import Series
-from core.data.windows import Windows
+from core.data.windows import Table, rows_held, spaced
 from core.errors import UserError
+from core.evaluate.run import MOST as WINDOWS
 from core.evaluate.run import LoadedRun, Mean
 from core.models.contract import Forecaster, Shape
 from core.models.registry import build
@@ -35,7 +35,7 @@ Baselines = Mapping[str, Forecaster]
 def estimate(run: LoadedRun, series: Series, most: int = MOST) -> dict[str, Forecaster]:
     """By name, over the targets only. Those of the library are left out above ``most`` targets and where they cannot
     be estimated; the run's own model is no baseline of itself."""
-    values_TK = targets_of(run, series)[: run.spec.split.train]
+    values_TK = targets_of(run, series).latest(run.spec.split.train, rows_held(len(run.spec.columns)))
     found = {}
     for name in SIMPLE + ESTIMATED:
         if name == run.spec.model or (name in ESTIMATED and values_TK.shape[1] > most):
@@ -82,24 +82,24 @@ def forecast(run: LoadedRun, baselines: Baselines, lookback: np.ndarray) -> dict
 
 @torch.inference_mode()
 def scores(run: LoadedRun, series: Series, baselines: Baselines, batch_size: int = 512) -> dict[str, dict[str, float]]:
-    """MSE and MAE of each over every test window and all targets, z-scored: beside the model's own."""
+    """MSE and MAE of each over the same test windows and all targets, z-scored: beside the model's own."""
     spec = run.spec
     first, stop = run.first(series), min(spec.split.test, len(series))
     every = tuple(range(len(spec.targets)))
-    windows = Windows.of(targets_of(run, series), spec.lookback, spec.horizon, first, stop, every)
+    windows = targets_of(run, series).windows(spec.lookback, spec.horizon, first, stop, every)
     found = {name: Mean() for name in baselines}
-    for begin in range(0, len(windows), batch_size):
-        x_BLK, y_BHK = windows.batch(slice(begin, begin + batch_size))
+    for part in spaced(len(windows), WINDOWS).split(batch_size):
+        x_BLK, y_BHK = windows.batch(part)
         for name, model in baselines.items():
             error_BHK = model(x_BLK).double() - y_BHK
             found[name].add(torch.stack([error_BHK.square(), error_BHK.abs()], dim=-1), (0, 1, 2))
     return {name: dict(zip(("mse", "mae"), mean.value.tolist(), strict=True)) for name, mean in found.items()}
 
 
-def targets_of(run: LoadedRun, series: Series) -> Tensor:
+def targets_of(run: LoadedRun, series: Series) -> Table:
     """The targets' z-scored values, T x K, history and all: a yardstick may see what is withheld from the model."""
-    scaled_TC = run.scaler.scale(torch.from_numpy(run.columns(series).values.copy()))
-    return scaled_TC[:, list(run.spec.target_index)]
+    run.check(series)
+    return Table.of(series, run.spec.targets, run.scaler.pick(run.spec.target_index))
 
 
 def shape_of(spec: Spec) -> Shape:

@@ -23,6 +23,7 @@ def metrics(run: LoadedRun, series: Series) -> dict[str, Any]:
         "naive_mae": errors.naive_mae,
         "season": run.season,
         "windows": len(errors.mse),
+        "windows_total": errors.total,
         "by_variate": {
             name: {"mse": float(mse), "mae": float(mae), "mse_original": float(mse_o), "mae_original": float(mae_o)}
             for name, mse, mae, mse_o, mae_o in zip(

@@ -18,13 +18,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from core.data.series import Series
-from core.data.windows import Scaler, Windows
+from core.data.windows import Scaler, Table, Windows, spaced
 from core.errors import UserError
 from core.models.contract import Forecaster, Shape
 from core.models.registry import build
 from core.models.trace import ScaleOutput, Trace
 from core.training import checkpoint
 from core.training.spec import Spec
+
+MOST = 100_000  # test windows that are scored; of more, evenly spaced ones
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,16 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowErrors:
-    """Errors of all test windows on the z-scored scale, and the same in the data's units over all of them.
+    """Errors of the test windows on the z-scored scale, and the same in the data's units over all of them.
 
-    ``mse`` and ``mae`` per window (N,), ``mse_by_step`` (H,), ``mse_by_variate`` (K,); ``*_original`` in data units;
+    ``index`` (N,) says which windows of ``total`` were scored, all of them but in a very long test part. ``mse`` and
+    ``mae`` per window (N,), ``mse_by_step`` (H,), ``mse_by_variate`` (K,); ``*_original`` in data units;
     ``naive_*`` the seasonal naive's on the same windows. What is missing of the truth counts nowhere; a window of which
     nothing is known has NaN.
     """
 
+    index: np.ndarray
+    total: int
     mse: np.ndarray
     mae: np.ndarray
     mse_by_step: np.ndarray
@@ -58,6 +63,11 @@ class WindowErrors:
     mae_original_by_variate: np.ndarray
     naive_mse: float
     naive_mae: float
+
+    def at(self, window: int) -> float:
+        """The MSE of this window; NaN where it was not scored."""
+        place = int(np.searchsorted(self.index, window))
+        return float(self.mse[place]) if place < len(self.index) and self.index[place] == window else math.nan
 
 
 @dataclass(frozen=True)
@@ -111,12 +121,11 @@ class LoadedRun:
 
     # -- windows ------------------------------------------------------------------------------------------------
 
-    def columns(self, series: Series) -> Series:
-        """The series with this model's variates only, in its order. Raises UserError where one is missing."""
+    def check(self, series: Series) -> None:
+        """Raises UserError where a variate of this model is missing."""
         missing = [v for v in self.spec.columns if v not in series.variates]
         if missing:
             raise UserError(f"This model needs the column {missing[0]!r}, which {series.name} does not have.")
-        return series.select(self.spec.columns)
 
     def first(self, series: Series) -> int:
         """The row in which the first test window begins."""
@@ -139,21 +148,22 @@ class LoadedRun:
             raise UserError(
                 f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series."
             )
-        own = self.columns(series)
+        self.check(series)
         start = len(series) - L if index == count else self.first(series) + index
-        lookback = own.values[start : start + L]
+        values = series.part(self.spec.columns, start, start + L + H)
+        lookback = values[:L]
         if not np.isfinite(lookback).all() and not self.model.capabilities.missing_values:
             raise UserError(
                 f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them."
             )
-        times = series.times[start : start + L + H]
+        times = np.array(series.times[start : start + L + H])
         if index == count:
             last, step = series.times[-1], np.median(np.diff(series.times[-L:].view(np.int64))).astype(np.int64)
             ahead = last + (np.arange(1, H + 1) * step).astype(
                 "timedelta64[us]" if np.issubdtype(series.times.dtype, np.datetime64) else np.int64
             )
             return Window(index, start, times[:L], ahead, lookback, None)
-        return Window(index, start, times[:L], times[L:], lookback, own.values[start + L : start + L + H])
+        return Window(index, start, times[:L], times[L:], lookback, values[L:])
 
     # -- one window ---------------------------------------------------------------------------------------------
 
@@ -207,28 +217,28 @@ class LoadedRun:
         return self._windows(series, 0, self.spec.split.train)
 
     def _windows(self, series: Series, start: int, stop: int) -> Windows:
-        spec, own = self.spec, self.columns(series)
-        scaled_TC = self.scaler.scale(torch.from_numpy(own.values.copy()))
-        about = (start, min(stop, len(series)), spec.target_index, spec.withheld)
-        return Windows.of(scaled_TC, spec.lookback, spec.horizon, *about)
+        spec = self.spec
+        self.check(series)
+        table = Table.of(series, spec.columns, self.scaler)
+        return table.windows(spec.lookback, spec.horizon, start, stop, spec.target_index, spec.withheld)
 
     @torch.inference_mode()
     def errors(self, series: Series, batch_size: int = 512) -> WindowErrors:
-        """Errors of every test window (none is dropped). Raises UserError where there is no test window."""
+        """Errors of every test window; of more than ``MOST``, of as many, evenly spaced. Raises UserError where there
+        is no test window."""
         windows, targets = self.test_windows(series), list(self.spec.target_index)
         if not len(windows):
             raise UserError(f"{series.name} has no test window for this model: it needs more rows after the split.")
         season = min(self.season, self.spec.lookback)
         repeat = torch.arange(self.spec.horizon) % season
         mse, mae, step, variate, naive = [], [], Mean(), Mean(), Mean()
-        for first in range(0, len(windows), batch_size):
-            x_BLC, y_BHK = windows.batch(slice(first, first + batch_size))
+        index = spaced(len(windows), MOST)
+        for part in index.split(batch_size):
+            x_BLC, y_BHK = windows.batch(part)
             # a forecast that is not a number is infinitely wrong; only the truth may be missing
             error_BHK = self.model(x_BLC)[..., targets].double().nan_to_num_(math.inf) - y_BHK
             # the seasonal naive may see the history of a withheld target: it is the yardstick, not the model
-            history = windows.view_NCT[
-                first : first + batch_size, targets, self.spec.lookback - season : self.spec.lookback
-            ]
+            history = windows.whole(part)[:, targets, self.spec.lookback - season : self.spec.lookback]
             wrong_BHK = history.transpose(1, 2)[:, repeat].double() - y_BHK
             both_BHK2 = torch.stack([error_BHK.square(), error_BHK.abs()], dim=-1)
             mse.append(error_BHK.square().nanmean((1, 2)))
@@ -239,6 +249,8 @@ class LoadedRun:
         std = self.scaler.std[targets].double()
         variate_mse, variate_mae = variate.value.unbind(-1)
         return WindowErrors(
+            index.numpy(),
+            len(windows),
             torch.cat(mse).numpy(),
             torch.cat(mae).numpy(),
             step.value[:, 0].numpy(),

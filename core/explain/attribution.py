@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.data.series import Series
+from core.data.windows import spaced
 from core.errors import UserError
 from core.evaluate.run import LoadedRun
 from core.explain import faithfulness
@@ -229,11 +230,6 @@ def whole_windows(run: LoadedRun, series: Series, count: int) -> Tensor:
             f"{series.name} has no whole test window for this model. Fill its gaps, or use a longer series."
         )
     return x_BLC
-
-
-def spaced(total: int, count: int) -> Tensor:
-    """At most ``count`` of ``total`` positions, evenly spaced."""
-    return torch.from_numpy(np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)))
 
 
 @dataclass(frozen=True)

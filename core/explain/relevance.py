@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.data.series import Series
-from core.data.windows import Windows
+from core.data.windows import Windows, spaced
 from core.evaluate.run import LoadedRun
 from core.models.trace import ScaleOutput, Trace
 
@@ -126,8 +126,7 @@ class Errors:
 
 def batches(test: Windows, count: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """``count`` test windows, evenly spaced, ``size`` at a time."""
-    index = torch.from_numpy(np.unique(np.linspace(0, len(test) - 1, min(count, len(test))).astype(int)))
-    for part in index.split(size):
+    for part in spaced(len(test), count).split(size):
         yield test.batch(part)
 
 

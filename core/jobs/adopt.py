@@ -37,7 +37,7 @@ def adopt(file: Path, series: Series, dataset_id: str, directory: Path) -> JobDi
     card, weights = read_card(file), load_weights(file)
     run = LoadedRun.of(card, weights)
     spec = _moved(run.spec, series, dataset_id)
-    run.columns(series)
+    run.check(series)
     if len(series) < spec.lookback:
         raise UserError(
             f"This model looks back {spec.lookback:,} rows, and {series.name} has {len(series):,}. "
@@ -86,7 +86,9 @@ def _about(id: str, name: str, spec: Spec, series: Series) -> dict[str, Any]:
 
 def _scores(run: LoadedRun, series: Series) -> dict[str, Any]:
     """Metrics and relevance on this series; empty where there is no test window, a gap, or too much to wait for."""
-    whole = np.isfinite(series.select(run.spec.columns).values[: run.spec.split.test]).all()
-    if not whole or not 0 < run.count(series) <= QUICK:
+    if not 0 < run.count(series) <= QUICK:
+        return {"metrics": {}, "relevance": {}}
+    blocks = series.blocks(run.spec.columns, run.spec.split.test)
+    if not all(np.isfinite(block).all() for block in blocks):
         return {"metrics": {}, "relevance": {}}
     return {"metrics": finite(metrics(run, series)), "relevance": finite(relevance(run, series))}

@@ -2,7 +2,7 @@
 
 | file | written by | what |
 |---|---|---|
-| ``spec.json``, ``series.arrow``, ``job.json`` | server | what to train, on what, under which name |
+| ``spec.json``, ``series/``, ``job.json`` | server | what to train, on what, under which name |
 | ``queued`` | server | its place in the queue (seconds since the epoch); gone once a worker starts |
 | ``worker.json`` | server | process of the present attempt, and how many events came before it |
 | ``cancel`` | server | asks the worker to stop |
@@ -25,12 +25,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import psutil
 
 from core.data.series import Series
 from core.training.events import Cancelled, EpochDone, Event, Failed, Finished, Progress, Started, from_json
 from core.training.spec import Spec
 
+SERIES = "series"
 State = Literal["queued", "running", "finished", "cancelled", "interrupted", "failed"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 
@@ -46,7 +48,7 @@ class JobDirectory:
         """In a new or empty folder. Only the columns that the spec needs are copied."""
         path.mkdir(parents=True, exist_ok=True)
         job = cls(path)
-        series.select(spec.columns).write(path / "series.arrow")
+        series.write(path / SERIES, spec.columns)
         job.write("job.json", {"name": name, "submitted_at": time.time()})
         job.write("spec.json", spec.model_dump(mode="json"))
         return job
@@ -63,7 +65,12 @@ class JobDirectory:
         return Spec.model_validate(self.read("spec.json"))
 
     def series(self) -> Series:
-        return Series.read(self.path / "series.arrow")
+        """Mapped from its folder, or read from the one Arrow file that earlier versions wrote."""
+        old = self.path / "series.arrow"
+        return _arrow(old) if old.exists() else Series.read(self.path / SERIES)
+
+    def has_series(self) -> bool:
+        return self.path.joinpath(SERIES).exists() or self.path.joinpath("series.arrow").exists()
 
     def card(self) -> dict[str, Any]:
         """The run's card; empty before the first checkpoint."""
@@ -184,6 +191,19 @@ class JobDirectory:
         if alive:
             return "running"
         return "cancelled" if self.path.joinpath("cancel").exists() else "interrupted"
+
+
+def _arrow(file: Path) -> Series:
+    """Columns t, v0, v1, ...; names, zone and truth in the schema's metadata."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source:
+        table = pa.ipc.open_file(source).read_all()
+        about = json.loads(table.schema.metadata[b"scalescope"])
+        values = np.stack([table.column(i + 1).to_numpy() for i in range(len(about["variates"]))], axis=1)
+        times = table.column("t").to_numpy().copy()
+    values = np.ascontiguousarray(values, np.float32)
+    return Series(about["name"], times, values, tuple(about["variates"]), about["zone"], about["truth"])
 
 
 @lru_cache(maxsize=64)

@@ -160,7 +160,7 @@ class Jobs:
                 raise UserError(f"This job is {state} already. There is nothing to resume.")
             if state == "finished":
                 raise UserError("This training ran to its end. To train longer, start a new one with more epochs.")
-            if not job.path.joinpath("series.arrow").exists():
+            if not job.has_series():
                 raise UserError("The folder of this run no longer holds its series. Start a new training instead.")
             self._end(job)
             self._enqueue(job)

@@ -67,19 +67,16 @@ class Worker:
     @cached_property
     def scaler(self) -> dict[str, list[float]]:
         """Mean and deviation of the training part, one per column of the spec: what the model's numbers are made of."""
-        import torch
-
         from core.data.windows import Scaler
 
-        values_TC = torch.from_numpy(self.series.select(self.spec.columns).values[: self.spec.split.train].copy())
-        scaler = Scaler.fit(values_TC)
+        scaler = Scaler.fit(self.series, self.spec.columns, self.spec.split.train)
         return {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
 
     @cached_property
     def season(self) -> int:
         from core.evaluate.season import season
 
-        return season(self.series.select(self.spec.columns), self.spec)
+        return season(self.series, self.spec)
 
     def train(self, stop: Stop) -> Event:
         """Until the loop ends by itself. Raises Stopped, and whatever the loop raises."""

@@ -6,10 +6,11 @@ values of an upload are parameters or JSON, never part of SQL text. Job folders 
 """
 
 import json
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from core.data.card import DatasetCard
 from core.data.overview import MAX_MARKS, columns_of_pixels, edges, extremes
-from core.data.series import Series
+from core.data.series import Series, SeriesWriter, spans
 from core.errors import UserError
 from core.store.migrate import SCHEMA, migrate
 from core.store.query import SECONDS, Answer, answer, columns
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEEP: Any = object()
+MAPPED = 2**27  # bytes of values above which a series is mapped from a file and not held
 RUN_COLUMNS = "id, dataset, name, state, spec, card, directory, created_at, finished_at"
 
 
@@ -75,7 +77,8 @@ class Store:
             raise UserError(_damaged(path)) from error
         except duckdb.Error as error:
             raise UserError(_damaged(path)) from error
-        self._writing = threading.RLock()
+        self._writing, self._copying = threading.RLock(), threading.Lock()
+        self._copies = path.parent / "series"
         try:
             migrate(self._connection, SCHEMA.read_text(encoding="utf-8"))
             # Uploads are untrusted: from here on no statement reaches another file or changes a setting.
@@ -142,14 +145,52 @@ class Store:
             return self._card(cursor, id)
 
     def series(self, id: str) -> Series:
-        """The whole series, equal to the one stored. Raises UserError as ``dataset``."""
+        """The whole series, equal to the one stored; a large one mapped from a copy beside the database, which is made
+        once. Raises UserError as ``dataset``."""
         with self._cursor() as cursor:
             card = self._card(cursor, id)
+            if 4 * card.rows * len(card.variates) > MAPPED:
+                return self._mapped(cursor, card)
             table = cursor.sql(f"SELECT * FROM values_{card.id} ORDER BY rowid").to_arrow_table()
         values = np.empty((table.num_rows, len(card.variates)), np.float32)
         for i in range(values.shape[1]):
             values[:, i] = table.column(i + 1).to_numpy()
         return Series(card.name, table.column(0).to_numpy().copy(), values, tuple(card.variates), card.zone, card.truth)
+
+    def _mapped(self, cursor: duckdb.DuckDBPyConnection, card: DatasetCard) -> Series:
+        """Streamed out of the database a part at a time, so that no step holds it whole."""
+        with self._copying:
+            folder = self._copies / card.id
+            with suppress(OSError, ValueError):  # not made yet, or not whole: made anew
+                return Series.read(folder)
+            beside = self._copies / f".{card.id}"
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            try:
+                self._copy(cursor, card, beside)
+                shutil.rmtree(folder, ignore_errors=True)
+                beside.rename(folder)
+            except OSError as error:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise UserError(
+                    f"{card.name} is large, and its copy could not be written to {self._copies} "
+                    f"({error.strerror or error}). Make room on that disk, or delete datasets."
+                ) from error
+            return Series.read(folder)
+
+    def _copy(self, cursor: duckdb.DuckDBPyConnection, card: DatasetCard, folder: Path) -> None:
+        about = {"name": card.name, "variates": card.variates, "zone": card.zone, "truth": card.truth}
+        clock = np.dtype("datetime64[us]" if self._has_clock(cursor, card) else np.int64)
+        with SeriesWriter(folder, about | {"fingerprint": card.fingerprint}, card.rows, clock) as target:
+            for first, last in spans(card.rows, len(card.variates)):
+                table = cursor.sql(
+                    f"SELECT * FROM values_{card.id} WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+                    params=[first, last],
+                ).to_arrow_table()
+                values = np.empty((table.num_rows, len(card.variates)), np.float32)
+                for i in range(values.shape[1]):
+                    values[:, i] = table.column(i + 1).to_numpy()
+                target.add(table.column(0).to_numpy(), values)
 
     def rows(self, id: str, start: int, stop: int) -> "pd.DataFrame":
         """Rows [start, stop) as a table with the column t and the variates under their names."""
@@ -244,6 +285,7 @@ class Store:
             cursor.execute("DELETE FROM runs WHERE dataset = ?", [id])
             cursor.execute("DELETE FROM datasets WHERE id = ?", [id])
             cursor.execute(f"DROP TABLE values_{card.id}")
+        shutil.rmtree(self._copies / card.id, ignore_errors=True)  # who still reads it keeps it until the end
         return runs
 
     def _card(self, cursor: duckdb.DuckDBPyConnection, id: str) -> DatasetCard:

@@ -35,7 +35,7 @@ def look(found: Look) -> dict[str, Any]:
     import numpy as np
     from sklearn.linear_model import Ridge
 
-    from core.explain.attribution import spaced
+    from core.data.windows import spaced
 
     run, target = found.run, found.run.spec.columns.index("y")
     parts = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core.data.windows import fits, rows_held
 from core.models.contract import Forecaster
 from core.training.device import resolve_device, resolve_threads
 from core.training.loop import make_model
@@ -35,9 +36,10 @@ def estimate(spec: Spec, rows: int) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     if model.capabilities.fitted:
         size = sum(v.numel() for v in model.state_dict().values())
-        return Estimate(size, 4 * (size + rows * len(spec.columns) * 2) / 2**20, math.nan, math.nan, 0)
+        held = min(rows, rows_held(len(spec.columns))) * len(spec.columns)
+        return Estimate(size, 4 * (size + held * 2) / 2**20, math.nan, math.nan, 0)
     windows = max(min(spec.split.train, rows) - spec.lookback - spec.horizon + 1, 1)
-    steps = math.ceil(windows / spec.recipe.batch_size)
+    steps = math.ceil(min(windows, spec.recipe.windows) / spec.recipe.batch_size)
     batch = min(spec.recipe.batch_size, windows)
     before = torch.get_num_threads()
     torch.set_num_threads(resolve_threads(spec.threads))
@@ -46,10 +48,11 @@ def estimate(spec: Spec, rows: int) -> Estimate:
     finally:
         torch.set_num_threads(before)
     # one evaluation of a window costs about a third of its training step
-    validation = (spec.split.validation - spec.split.train) / 3
+    validation = min(spec.split.validation - spec.split.train, spec.recipe.windows) / 3
     pretraining = spec.recipe.pretrain_epochs if model.capabilities.pretrains else 0
-    total = seconds * steps * ((1 + validation / windows) * spec.recipe.epochs + pretraining)
-    fixed = 4 * (parameters * 6 + rows * len(spec.columns) * 2)
+    total = seconds * steps * ((1 + validation / min(windows, spec.recipe.windows)) * spec.recipe.epochs + pretraining)
+    held = 2 * rows * len(spec.columns) if fits(rows, len(spec.columns)) else 0
+    fixed = 4 * (parameters * 6 + held)
     return Estimate(parameters, (fixed + saved) / 2**20, total, seconds, steps)
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data.series import Series
-from core.data.windows import Parts, Windows, split_windows
+from core.data.windows import Parts, Windows, rows_held, spaced, split_windows
 from core.errors import UserError
 from core.models.contract import Forecaster, Shape, Stage
 from core.models.registry import build
@@ -131,7 +131,7 @@ def fit(spec: Spec, model: Forecaster, parts: Parts, device: str, threads: int) 
     size = sum(v.numel() for v in model.state_dict().values())
     yield Started(time.time(), size, 1, 0, len(parts.train), len(parts.validation), device, threads)
     begun = time.time()
-    model.eval().fit(parts.values_TC, spec.target_index)
+    model.eval().fit(parts.table.latest(spec.split.train, rows_held(len(spec.columns))), spec.target_index)
     parameters = {k: v.detach().clone() for k, v in model.state_dict().items()}
     losses = []
     for window in (parts.train, parts.validation):
@@ -156,10 +156,8 @@ class Judge:
     def run(self, tick: Progress, batch_size: int = 512, most: int | None = None) -> Iterator[Progress]:
         """Ticks, so that a cancel need not wait for its end. ``most``: evenly spaced windows at most."""
         total, seen, ticked, count = 0.0, 0, time.time(), len(self.windows)
-        index = torch.arange(count)
-        if most is not None and most < count:
-            index = torch.linspace(0, count - 1, most).round().long()
-        for part in index.to(self.windows.view_NCT.device).split(batch_size):
+        index = torch.arange(count) if most is None or most >= count else spaced(count, most)
+        for part in index.to(self.windows.table.device).split(batch_size):
             with torch.no_grad():
                 x_BLC, y_BHK = self.windows.batch(part)
                 errors = (self.model(x_BLC)[..., self.targets].float() - y_BHK).square()
@@ -195,7 +193,7 @@ class TrainingState:
         self.model, self.recipe, self.device, self.stage = model, recipe, device, stage
         self.bfloat16 = bfloat16 and device == "cuda"
         model.begin(stage)
-        self.batches = math.ceil(windows / recipe.batch_size)
+        self.batches = math.ceil(min(windows, recipe.windows) / recipe.batch_size)
         fused: Any = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         decay = {"weight_decay": recipe.weight_decay} if recipe.optimizer == "adamw" else {}
         self.flat = flatten(model)
@@ -221,9 +219,14 @@ class TrainingState:
         return peak * 0.5 * (1 + math.cos(math.pi * (done - rising) / max(total - rising, 1)))
 
     def run_epoch(self, epoch: int, windows: Windows, targets: tuple[int, ...]) -> Iterator[Progress]:
-        """One pass over all windows in a fresh random order; the last, smaller batch counts."""
+        """One pass over all windows in a fresh random order; the last, smaller batch counts. Of more windows than the
+        recipe's, another one of each of as many equal stretches every time."""
         self.model.train()
-        order = torch.randperm(len(windows)).to(self.device)
+        most = min(len(windows), self.recipe.windows)
+        order = torch.randperm(most)
+        if most < len(windows):
+            order = ((order + torch.rand(most, dtype=torch.float64)) * (len(windows) / most)).long()
+        order = order.to(self.device)
         losses = torch.zeros((), device=self.device)
         begun = ticked = time.time()
         for batch in range(self.batches):
@@ -231,10 +234,10 @@ class TrainingState:
             losses += self.step(*windows.batch(index), targets, windows.gaps) * len(index)
             now = time.time()
             if now - ticked >= TICK:
-                ticked, seen = now, min((batch + 1) * self.recipe.batch_size, len(windows))
+                ticked, seen = now, min((batch + 1) * self.recipe.batch_size, most)
                 rate = seen / (now - begun)
                 yield Progress(now, epoch, batch + 1, self.batches, float(losses) / seen, rate, self.stage)
-        self.train_loss = float(losses) / max(len(windows), 1)
+        self.train_loss = float(losses) / max(most, 1)
 
     def step(self, x_BLC: Tensor, y_BHK: Tensor, targets: tuple[int, ...], gaps: bool = False) -> Tensor:
         """One step of the optimizer; the MSE of this batch before it, whatever the loss that is minimised (in
@@ -277,9 +280,10 @@ class TrainingState:
     def validate(
         self, epoch: int, model: Forecaster, windows: Windows, targets: tuple[int, ...], batch_size: int = 512
     ) -> Generator[Progress, None, float]:
-        """MSE over all windows, steps and targets."""
+        """MSE over all windows, or the recipe's number of them, and their steps and targets."""
         judge = Judge(model, windows, targets)
-        yield from judge.run(Progress(0.0, epoch, self.batches, self.batches, self.train_loss, 0.0), batch_size)
+        tick = Progress(0.0, epoch, self.batches, self.batches, self.train_loss, 0.0)
+        yield from judge.run(tick, batch_size, self.recipe.windows)
         return judge.mse
 
     def averaged_model(self) -> Forecaster:

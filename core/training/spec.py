@@ -70,6 +70,13 @@ class Recipe(Frozen):
     warmup: float = Field(default=0.1, ge=0, le=0.9, title="Warm-up", description="Share of all steps before the peak.")
     weight_decay: float = Field(default=1e-2, ge=0, le=10, title="Weight decay", description="AdamW only.")
     batch_size: int = Field(default=128, ge=1, le=65536, title="Batch size", description="Windows per step.")
+    windows: int = Field(
+        default=100_000,
+        ge=1,
+        le=10**9,
+        title="Windows an epoch",
+        description="At most, drawn evenly over the training part; as many validate.",
+    )
     epochs: int = Field(
         default=10, ge=1, le=10_000, title="Epochs", description="Upper bound; early stopping may end sooner."
     )
@@ -154,13 +161,18 @@ class Spec(Frozen):
                 )
         if len(series) < self.split.validation:
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
-        used = series.select(self.columns)
-        bad = ~np.isfinite(used.values[: self.split.test])
-        takes = self._check_model().missing_values and not np.isinf(used.values[: self.split.test]).any()
-        if bad.any() and not takes:
-            row, column = (int(i) for i in np.argwhere(bad)[0])
+        count, infinite, first, seen = np.zeros(len(self.columns), int), False, (0, 0), 0
+        for block in series.blocks(self.columns, self.split.test):
+            bad = ~np.isfinite(block)
+            if not count.any() and bad.any():
+                row, column = (int(i) for i in np.argwhere(bad)[0])
+                first = (seen + row, column)
+            count, infinite, seen = count + bad.sum(0), infinite or bool(np.isinf(block).any()), seen + len(block)
+        takes = self._check_model().missing_values and not infinite
+        if count.any() and not takes:
+            row, column = first
             raise UserError(
-                f"{used.variates[column]!r} has {int(bad[:, column].sum()):,} missing or infinite values, the first in "
+                f"{self.columns[column]!r} has {int(count[column]):,} missing or infinite values, the first in "
                 f"row {row + 1:,}. Fill them on the Data page, leave that variate out, or choose an architecture that "
                 "takes missing steps."
             )

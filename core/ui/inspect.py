@@ -326,8 +326,9 @@ def _went(count: int) -> None:
         return
     run, row = resources.loaded_run(str(state.get("run"))), resources.store().run(str(state.get("run")))
     series = resources.series(row.dataset)
-    mse = _errors_of(row.id, version(row.id), series.fingerprint, run, series).mse
-    go_to_window(int(np.argmax(mse) if wanted == "worst" else np.argmin(mse)), count)
+    errors = _errors_of(row.id, version(row.id), series.fingerprint, run, series)
+    place = np.argmax(errors.mse) if wanted == "worst" else np.argmin(errors.mse)
+    go_to_window(int(errors.index[place]), count)
 
 
 def _choose_variate(targets: tuple[str, ...]) -> str:

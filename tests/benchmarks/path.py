@@ -69,7 +69,7 @@ def upload_to_heatmap(browser: Browser, home: Path) -> tuple[list[Row], Path]:
 
 def explaining(run: Path) -> list[Row]:
     """One window's trace with both saliency maps, as the Attention page takes them."""
-    series, opened = Series.read(run / "series.arrow"), LoadedRun.open(run)
+    series, opened = Series.read(run / "series"), LoadedRun.open(run)
     count, times = opened.count(series), []
     for i in range(EXPLANATIONS + 3):
         lookback = opened.window(series, i * 7 % count).lookback

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.data import windows as module
 from core.data.series import Series
 from core.data.windows import Scaler, split_windows
 from core.training.spec import Split
@@ -26,7 +27,7 @@ def test_windows_never_leak(rows, lookback, horizon, first):
         (parts.test, validation, rows),
     ):
         x, y = windows.batch(slice(None))
-        seen, truth = (parts.scaler.unscale(v).round().long()[..., 0] for v in (x, y))
+        seen, truth = (parts.table.scaler.unscale(v).round().long()[..., 0] for v in (x, y))
         assert len(windows) == max(stop - max(start - lookback, 0) - lookback - horizon + 1, 0)
         if len(windows):
             assert truth.min() == start and truth.max() == stop - 1
@@ -38,13 +39,13 @@ def test_the_scaler_knows_the_training_part_only():
     wild = Series(series.name, series.times, series.values.copy(), series.variates)
     wild.values[300:] *= 1000
     borders = (280, 320, 400)
-    calm, loud = (split_windows(s, s.variates, (0,), borders, 24, 8).scaler for s in (series, wild))
+    calm, loud = (split_windows(s, s.variates, (0,), borders, 24, 8).table.scaler for s in (series, wild))
     torch.testing.assert_close(calm.mean, loud.mean)
     torch.testing.assert_close(calm.std, loud.std)
 
 
 def test_a_constant_variate_is_scaled_to_zero_not_to_infinity():
-    scaler = Scaler.fit(torch.full((50, 1), 1234.5))
+    scaler = Scaler.fit(Series("flat", np.arange(50), np.full((50, 1), 1234.5, np.float32), ("a",)), ("a",), 50)
     assert scaler.scale(torch.full((3, 1), 1234.5)).abs().max() < 1e-3
 
 
@@ -70,3 +71,25 @@ def test_a_batch_is_the_same_by_index_and_by_slice():
     windows = split_windows(series, series.variates, (0, 1), (280, 320, 400), 24, 8).train
     one, other = windows.batch(slice(3, 6)), windows.batch(torch.tensor([3, 4, 5]))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_windows_from_a_file_are_those_from_memory(tmp_path, monkeypatch):
+    """Where the table does not fit, every batch is read, scaled and cut as the tensor would have been."""
+    series = sine_series(3000)
+    series.values[40:44, 0] = np.nan
+    series.write(tmp_path)
+    columns, about = (series.variates[2], series.variates[0]), ((0,), (2000, 2400, 3000), 24, 8)
+    inside = split_windows(series, columns, *about, withheld=(1,))
+    monkeypatch.setattr(module, "rows_held", lambda variates: 100)
+    stored = split_windows(Series.read(tmp_path), columns, *about, withheld=(1,))
+    assert stored.table.scaled_TC is None and inside.table.scaled_TC is not None
+    for one, other in zip(
+        (inside.train, inside.validation, inside.test), (stored.train, stored.validation, stored.test), strict=True
+    ):
+        assert (len(one), one.gaps) == (len(other), other.gaps)
+        for index in (slice(None), slice(3, 9), torch.tensor([5, 1, len(one) - 1])):
+            for a, b in zip(one.batch(index), other.batch(index), strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(
+        inside.table.latest(2000, 50), stored.table.latest(2000, 50), rtol=0, atol=0, equal_nan=True
+    )

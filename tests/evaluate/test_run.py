@@ -18,7 +18,7 @@ from core.training.spec import Spec
 
 
 def card_of(spec: Spec, series: Series) -> dict:
-    scaler = Scaler.fit(torch.from_numpy(series.select(spec.columns).values[: spec.split.train].copy()))
+    scaler = Scaler.fit(series, spec.columns, spec.split.train)
     numbers = {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
     return {"spec": spec.model_dump(mode="json"), "season": 24, "scaler": numbers}
 

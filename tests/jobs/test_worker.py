@@ -112,7 +112,7 @@ def test_it_runs_below_the_priority_of_the_pages(tmp_path, series):
 
 def test_a_fault_is_a_sentence_with_its_traceback_aside(tmp_path, series):
     job = JobDirectory.create(tmp_path / "run", spec_of(series), series, "")
-    (job.path / "series.arrow").write_bytes(b"no arrow")
+    (job.path / "series" / "values.npy").write_bytes(b"no table")
     last = work(job.path)
     assert isinstance(last, Failed)
     assert "Traceback" not in last.sentence

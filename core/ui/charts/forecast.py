@@ -5,7 +5,7 @@ speaks to Streamlit. Times are drawn as clock times of the series' zone.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from core.ui.charts.picture import (
     tip,
 )
 from core.ui.theme import Colors
+
+if TYPE_CHECKING:
+    from core.evaluate.run import WindowErrors
 
 STRIP = 70  # pixels
 MOST_BARS = 600  # test windows drawn in the strip; above it neighbours share a bar
@@ -169,28 +172,28 @@ def small_picture(table: pd.DataFrame, begin: float, dated: bool, zone: str, var
     return Picture(spec, tables, f"{variate}: the same window, observed, {' and '.join(drawn(table))}.")
 
 
-def strip_table(mse: np.ndarray, most: int = MOST_BARS) -> pd.DataFrame:
-    """Error of every test window, ``from, to, mse, window, text`` (windows from 0). Neighbours share a bar above
-    ``most``; a bar is as high as its worst window, which is the one a click opens."""
+def strip_table(mse: np.ndarray, index: np.ndarray, total: int, most: int = MOST_BARS) -> pd.DataFrame:
+    """Error of the test windows ``index`` of ``total``, ``from, to, mse, window, text`` (windows from 0). Neighbours
+    share a bar above ``most``; a bar is as high as its worst window, which is the one a click opens."""
     every = max(1, -(-len(mse) // most))
     first = np.arange(0, len(mse), every)
     last = np.minimum(first + every, len(mse))
     worst = np.array([a + int(np.argmax(mse[a:b])) for a, b in zip(first, last, strict=True)])
     return pd.DataFrame(
         {
-            "from": first,
-            "to": last,
+            "from": index[first],
+            "to": np.append(index[first[1:]], total),
             "mse": mse[worst],
-            "window": worst,
-            "text": [f"window {w + 1:,}: MSE {number(float(mse[w]))}" for w in worst],
+            "window": index[worst],
+            "text": [f"window {index[w] + 1:,}: MSE {number(float(mse[w]))}" for w in worst],
         }
     )
 
 
-def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Picture:
-    """Error over all test windows; a click sends ``window`` (selection ``picked``)."""
-    bars = strip_table(mse)
-    scale = {"domain": [0, len(mse)], "nice": False, "range": [{"expr": GUTTER}, {"expr": "width - 8"}]}
+def strip_picture(errors: "WindowErrors", chosen: int | None, colors: Colors) -> Picture:
+    """Error over the test windows; a click sends ``window`` (selection ``picked``)."""
+    bars = strip_table(errors.mse, errors.index, errors.total)
+    scale = {"domain": [0, errors.total], "nice": False, "range": [{"expr": GUTTER}, {"expr": "width - 8"}]}
     x = quantity(
         "from",
         scale=scale,
@@ -206,7 +209,7 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
     )
     y = quantity("mse", axis=left_axis(tickCount=2), scale={"nice": True})
     here = pd.DataFrame(
-        {"from": [] if chosen is None else [chosen], "mse": [] if chosen is None else [float(mse[chosen])]}
+        {"from": [] if chosen is None else [chosen], "mse": [] if chosen is None else [errors.at(chosen)]}
     )
     words = [("Error", 8.0, colors.text, "bold")]
     small = [("MSE, z-scored", 24.0, colors.muted, "normal"), ("click a window", 38.0, colors.muted, "normal")]
@@ -255,7 +258,7 @@ def strip_picture(mse: np.ndarray, chosen: int | None, colors: Colors) -> Pictur
         ],
         "height": STRIP,
     } | SNUG
-    worst = int(np.argmax(mse))
+    mse, worst = errors.mse, int(errors.index[np.argmax(errors.mse)])
     says = (
         f"Error over {len(mse):,} test windows: median {number(float(np.median(mse)))}, worst in window {worst + 1:,}."
     )

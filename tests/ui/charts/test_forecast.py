@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from core.evaluate.run import WindowErrors
 from core.ui.charts import forecast as charts
 from core.ui.charts.picture import number, stamps, thin
 from core.ui.theme import COLORS
@@ -54,14 +55,17 @@ def test_the_pointer_tells_no_forecast_before_it_begins() -> None:
     assert (found.loc[found["at"] >= begin, "forecast"] == "1").all()
 
 
-@given(arrays(float, st.integers(1, 3000), elements=st.floats(0, 100)))
-def test_a_bar_stands_for_its_worst_window_and_no_window_is_lost(mse: np.ndarray) -> None:
-    bars = charts.strip_table(mse)
+@given(arrays(float, st.integers(1, 3000), elements=st.floats(0, 100)), st.integers(1, 7))
+def test_a_bar_stands_for_its_worst_window_and_no_window_is_lost(mse: np.ndarray, every: int) -> None:
+    """Of a very long test part only every so manieth window is scored."""
+    index, total = np.arange(len(mse)) * every, len(mse) * every
+    bars = charts.strip_table(mse, index, total)
     assert len(bars) <= charts.MOST_BARS
-    assert bars["from"].iloc[0] == 0 and bars["to"].iloc[-1] == len(mse)
+    assert bars["from"].iloc[0] == 0 and bars["to"].iloc[-1] == total
     assert (bars["from"].to_numpy()[1:] == bars["to"].to_numpy()[:-1]).all()
     assert bars["mse"].max() == mse.max()
-    assert np.allclose(mse[bars["window"]], bars["mse"])
+    assert np.allclose(mse[bars["window"] // every], bars["mse"])
+    assert ((bars["window"] >= bars["from"]) & (bars["window"] < bars["to"])).all()
 
 
 @given(arrays(float, st.integers(1, 6000), elements=st.floats(-1e6, 1e6)))
@@ -106,8 +110,9 @@ def test_every_picture_obeys_the_schema(dated: bool) -> None:
     charts.window_picture(found, begin, dated, "Europe/Berlin", "load", False, LIGHT).chart(LIGHT)
     charts.small_picture(found, begin, dated, "Europe/Berlin", "load", LIGHT).chart(LIGHT)
     mse = np.array([0.1, 0.4, 0.2])
-    charts.strip_picture(mse, 1, LIGHT).chart(LIGHT)
-    charts.strip_picture(mse, None, LIGHT).chart(LIGHT)
+    errors = WindowErrors(np.arange(3), 3, mse, mse, mse, mse, mse, mse, mse, 0.3, 0.3)
+    charts.strip_picture(errors, 1, LIGHT).chart(LIGHT)
+    charts.strip_picture(errors, None, LIGHT).chart(LIGHT)
     charts.by_step_picture(mse, 0.3, LIGHT).chart(LIGHT)
     charts.by_variate_picture(["a", "b", "c"], mse, "b", LIGHT).chart(LIGHT)
 
