@@ -285,8 +285,5 @@ def _tied(ties: np.ndarray) -> str:
 def _absent(series: Series) -> list[list[float]]:
     """The share of values missing in each of up to ``BINS`` parts of the rows, for every variate; C x bins."""
     edges = np.linspace(0, len(series), min(BINS, len(series)) + 1).astype(int)
-    shares = []
-    for first, last in pairwise(edges):
-        shares.append((~np.isfinite(series.values[first:last])).mean(axis=0))
-        series.release()
-    return np.transpose(shares).tolist()
+    parts = (series.part(series.variates, first, last) for first, last in pairwise(edges))
+    return np.transpose([(~np.isfinite(part)).mean(axis=0) for part in parts]).tolist()

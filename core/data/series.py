@@ -1,12 +1,12 @@
 """A series: one float32 table of time steps by variates, with its clock. What every layer above works on.
 
-In memory, or mapped from a folder that ``write`` made: then only what is looked at takes memory, and code that goes
-through all of it does so by ``blocks``. Reading files lives in ``read.py``; windows over a series in ``windows.py``.
+In memory, or in a folder that ``write`` made: then rows are read from the file as they are asked for, and code that
+goes through all of them does so by ``blocks``. Reading uploads lives in ``read.py``; windows in ``windows.py``.
 """
 
 import hashlib
 import json
-import mmap
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
-BLOCK = 2**21  # values looked at together where a series is gone through
+BLOCK = 2**19  # values looked at together where a series is gone through
 ABOUT, TIMES, VALUES = "about.json", "times.npy", "values.npy"
 
 
@@ -57,24 +57,24 @@ class Series:
             return self.known
         digest = hashlib.sha256(json.dumps(self.variates).encode())
         for first in range(0, len(self), BLOCK):
-            digest.update(np.ascontiguousarray(self.times[first : first + BLOCK]).view(np.int64).data)
+            digest.update(np.ascontiguousarray(self.clock(first, first + BLOCK)).view(np.int64).data)
         for block in self.blocks(self.variates):
             digest.update(block.data)
         return digest.hexdigest()
 
     @cached_property
     def step(self) -> float:
-        """Median distance of two stamps, in seconds (1.0 for an integer index); of the latest million."""
+        """Median distance of two stamps, in seconds (1.0 for an integer index); of the latest half million."""
         if len(self) < 2:
             return 1.0
-        gaps = np.diff(np.ascontiguousarray(self.times[-BLOCK:]).view(np.int64))
+        gaps = np.diff(np.ascontiguousarray(self.clock(-BLOCK)).view(np.int64))
         return float(np.median(gaps)) / (1e6 if np.issubdtype(self.times.dtype, np.datetime64) else 1.0)
 
     def part(self, variates: tuple[str, ...], start: int = 0, stop: int | None = None) -> np.ndarray:
         """A copy of rows [start, stop) of these variates, in this order. Raises KeyError for an unknown name."""
-        rows = self.values[start:stop]
+        rows = _read(self.values, start, stop)
         if variates == self.variates:
-            return np.array(rows, np.float32, order="C")
+            return rows if self.mapped else np.array(rows, np.float32, order="C")
         return np.ascontiguousarray(rows[:, [self._index[v] for v in variates]], np.float32)
 
     def blocks(self, variates: tuple[str, ...], stop: int | None = None, start: int = 0) -> Iterator[np.ndarray]:
@@ -82,7 +82,23 @@ class Series:
         stop = len(self) if stop is None else min(stop, len(self))
         for first, last in spans(stop - start, len(variates)):
             yield self.part(variates, start + first, start + last)
-            self.release()
+
+    def clock(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The stamps of rows [start, stop)."""
+        return _read(self.times, start, stop)
+
+    def stretches(self, first_B: np.ndarray, size: int, variates: tuple[str, ...]) -> np.ndarray:
+        """B x size x C: the rows that follow each of these, and the row itself. They must lie inside."""
+        if isinstance(self.values, np.memmap):
+            rows_BSC = np.empty((len(first_B), size, len(self.variates)), np.float32)
+            with Path(str(self.values.filename)).open("rb", buffering=0) as file:
+                for rows_SC, first in zip(rows_BSC, first_B.tolist(), strict=True):
+                    file.seek(self.values.offset + first * self.values.strides[0])
+                    if file.readinto(rows_SC.data) != rows_SC.nbytes:
+                        raise ValueError(f"{self.values.filename} ends before row {first + size}")
+        else:
+            rows_BSC = self.values[first_B[:, None] + np.arange(size)]
+        return rows_BSC if variates == self.variates else rows_BSC[..., [self._index[v] for v in variates]]
 
     def select(self, variates: tuple[str, ...]) -> "Series":
         """The same series with these variates, in this order. Raises KeyError for an unknown name."""
@@ -101,12 +117,6 @@ class Series:
         """Whether the values lie in a file and not in memory."""
         return isinstance(self.values, np.memmap)
 
-    def release(self) -> None:
-        """Gives back the memory of what was looked at; the system keeps it in its own cache while it has room."""
-        for table in (self.values, self.times):
-            if isinstance(table, np.memmap):
-                _release(table)
-
     def write(self, folder: Path, variates: tuple[str, ...] | None = None) -> None:
         """Into a new or empty folder: ``times.npy``, ``values.npy`` and ``about.json``; these variates, or all."""
         variates = self.variates if variates is None else tuple(variates)
@@ -122,15 +132,18 @@ class Series:
                     return
         with SeriesWriter(folder, about, len(self), self.times.dtype) as target:
             for (first, last), block in zip(spans(len(self), len(variates)), self.blocks(variates), strict=True):
-                target.add(np.array(self.times[first:last]), block)
+                target.add(self.clock(first, last), block)
 
     @classmethod
     def read(cls, folder: Path) -> "Series":
-        """The inverse of ``write``, mapped. Raises OSError or ValueError for a folder that is not whole."""
+        """The inverse of ``write``; values stay in their file. Raises OSError or ValueError where it is not whole."""
         about = json.loads(folder.joinpath(ABOUT).read_text("utf-8"))
-        times, values = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (TIMES, VALUES))
-        known = about.get("fingerprint", "")
-        return cls(about["name"], times, values, tuple(about["variates"]), about["zone"], about["truth"], known)
+        try:
+            times, values = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (TIMES, VALUES))
+            known = about.get("fingerprint", "")
+            return cls(about["name"], times, values, tuple(about["variates"]), about["zone"], about["truth"], known)
+        except (EOFError, KeyError) as error:
+            raise ValueError(f"{folder} is not whole: {error}") from error
 
 
 def spans(rows: int, variates: int) -> list[tuple[int, int]]:
@@ -144,28 +157,40 @@ class SeriesWriter:
 
     def __init__(self, folder: Path, about: dict[str, Any], rows: int, clock: np.dtype) -> None:
         self.folder, self.about, self.rows, self.done = folder, about, rows, 0
-        self.times = open_memmap(folder / TIMES, "w+", clock, (rows,))
-        self.values = open_memmap(folder / VALUES, "w+", np.float32, (rows, len(about["variates"])))
+        shapes = {TIMES: (clock, (rows,)), VALUES: (np.dtype(np.float32), (rows, len(about["variates"])))}
+        self.files = []
+        for name, (dtype, shape) in shapes.items():
+            file = folder.joinpath(name).open("wb")
+            header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            write_array_header_1_0(file, header)
+            self.files.append((file, dtype, shape[1:]))
 
     def add(self, times: np.ndarray, values: np.ndarray) -> None:
         """The next rows: T' stamps, T' x C values."""
-        part = slice(self.done, self.done + len(times))
-        self.times[part], self.values[part] = times, values
-        for table in (self.times, self.values):
-            table.flush()
-            _release(table)
+        for (file, dtype, width), part in zip(self.files, (times, values), strict=True):
+            if part.shape != (len(times), *width):
+                raise ValueError(f"{part.shape} are no {len(times)} rows of {width}")
+            np.ascontiguousarray(part, dtype).tofile(file)
         self.done += len(times)
 
     def __enter__(self) -> "SeriesWriter":
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
+        for opened in self.files:
+            opened[0].close()
         if kind is None:
             if self.done != self.rows:
                 raise ValueError(f"{self.done} of {self.rows} rows were written")
             self.folder.joinpath(ABOUT).write_text(json.dumps(self.about), "utf-8")
 
 
-def _release(table: np.memmap) -> None:
-    if hasattr(mmap, "MADV_DONTNEED"):
-        table._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined] - numpy's own handle
+def _read(table: np.ndarray, start: int, stop: int | None) -> np.ndarray:
+    """Rows [start, stop); of a file they are read and not mapped, as pages looked at count as memory of the process."""
+    if not isinstance(table, np.memmap):
+        return table[start:stop]
+    start, stop, _ = slice(start, stop).indices(len(table))
+    row = math.prod(table.shape[1:])
+    place = table.offset + start * row * table.itemsize
+    found = np.fromfile(str(table.filename), table.dtype, max(stop - start, 0) * row, offset=place)
+    return found.reshape(-1, *table.shape[1:])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.data.season import ROWS
 from core.data.series import Series
 from core.settings import Settings
 
@@ -107,7 +108,6 @@ class Table:
         if series.mapped and not fits(len(series), len(columns)):
             return cls(series, columns, scaler, device, None)
         scaled_TC = scaler.scale(torch.from_numpy(series.part(columns))).to(device)
-        series.release()
         return cls(series, columns, scaler, device, scaled_TC)
 
     def windows(
@@ -131,20 +131,16 @@ class Table:
                 return self.scaled_TC.new_empty(0, len(self.columns), size)
             return self.scaled_TC[start : start + count + size - 1].unfold(0, size, 1)[index_B]
         index = np.arange(count)[index_B] if isinstance(index_B, slice) else index_B.cpu().numpy()
-        rows_BS = start + index[:, None] + np.arange(size)
-        values_BSC = self.series.values[rows_BS.ravel()]
-        if self.columns != self.series.variates:
-            values_BSC = values_BSC[:, [self.series.variates.index(name) for name in self.columns]]
-        self.series.release()
-        scaled_BSC = self.scaler.scale(torch.from_numpy(values_BSC)).view(len(index), size, -1)
-        return scaled_BSC.transpose(1, 2).to(self.device)
+        values_BSC = torch.from_numpy(self.series.stretches(start + index, size, self.columns))
+        return self.scaler.scale(values_BSC).transpose(1, 2).to(self.device)
 
-    def latest(self, stop: int, rows: int) -> Tensor:
-        """The last ``rows`` rows before ``stop``, rows x C; fewer where there are fewer."""
-        first, stop = max(min(stop, len(self.series)) - rows, 0), min(stop, len(self.series))
+    def known(self, stop: int) -> Tensor:
+        """Rows before ``stop`` from which a model may be estimated, T x C: all of them, of a file the latest."""
+        stop = min(stop, len(self.series))
         if self.scaled_TC is not None:
-            return self.scaled_TC[first:stop]
-        return self.scaler.scale(torch.from_numpy(self.series.part(self.columns, first, stop))).to(self.device)
+            return self.scaled_TC[:stop]
+        latest_TC = self.series.part(self.columns, max(stop - ROWS, 0), stop)
+        return self.scaler.scale(torch.from_numpy(latest_TC)).to(self.device)
 
     def _gaps(self, start: int, stop: int) -> bool:
         if self.scaled_TC is not None:
@@ -154,12 +150,7 @@ class Table:
 
 def fits(rows: int, variates: int) -> bool:
     """Whether a table of this size may be held as one tensor, which takes thrice its size while it is made."""
-    return rows <= rows_held(variates)
-
-
-def rows_held(variates: int) -> int:
-    """How many rows of as many variates may be held as one tensor."""
-    return int(Settings().training_memory_mb * 2**20 / SHARE / 12 / variates)
+    return rows * variates * 12 <= Settings().training_memory_mb * 2**20 / SHARE
 
 
 def spaced(total: int, most: int) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core.data.series import Series
-from core.data.windows import Table, rows_held, spaced
+from core.data.windows import Table, spaced
 from core.errors import UserError
 from core.evaluate.run import MOST as WINDOWS
 from core.evaluate.run import LoadedRun, Mean
@@ -35,7 +35,7 @@ Baselines = Mapping[str, Forecaster]
 def estimate(run: LoadedRun, series: Series, most: int = MOST) -> dict[str, Forecaster]:
     """By name, over the targets only. Those of the library are left out above ``most`` targets and where they cannot
     be estimated; the run's own model is no baseline of itself."""
-    values_TK = targets_of(run, series).latest(run.spec.split.train, rows_held(len(run.spec.columns)))
+    values_TK = targets_of(run, series).known(run.spec.split.train)
     found = {}
     for name in SIMPLE + ESTIMATED:
         if name == run.spec.model or (name in ESTIMATED and values_TK.shape[1] > most):

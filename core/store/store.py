@@ -85,6 +85,7 @@ class Store:
             self._connection.execute("SET allowed_directories = [$folder]", {"folder": f"{uploads.resolve()}/"})
             self._connection.execute("SET enable_external_access = false")
             self._connection.execute("SET lock_configuration = true")
+            self._tidy()
         except BaseException:
             self._connection.close()
             raise
@@ -93,6 +94,13 @@ class Store:
         """Write everything to the file and release it."""
         with self._writing:
             self._connection.close()
+
+    def _tidy(self) -> None:
+        """Removes copies of datasets that are gone, and those that were not finished."""
+        kept = {card.id for card in self.datasets()}
+        for folder in self._copies.glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -165,8 +173,8 @@ class Store:
                 return Series.read(folder)
             beside = self._copies / f".{card.id}"
             shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
             try:
+                beside.mkdir(parents=True)
                 self._copy(cursor, card, beside)
                 shutil.rmtree(folder, ignore_errors=True)
                 beside.rename(folder)
@@ -285,7 +293,7 @@ class Store:
             cursor.execute("DELETE FROM runs WHERE dataset = ?", [id])
             cursor.execute("DELETE FROM datasets WHERE id = ?", [id])
             cursor.execute(f"DROP TABLE values_{card.id}")
-        shutil.rmtree(self._copies / card.id, ignore_errors=True)  # who still reads it keeps it until the end
+        shutil.rmtree(self._copies / card.id, ignore_errors=True)
         return runs
 
     def _card(self, cursor: duckdb.DuckDBPyConnection, id: str) -> DatasetCard:

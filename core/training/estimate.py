@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.data.windows import fits, rows_held
+from core.data.season import ROWS
+from core.data.windows import fits
 from core.models.contract import Forecaster
 from core.training.device import resolve_device, resolve_threads
 from core.training.loop import make_model
@@ -36,8 +37,8 @@ def estimate(spec: Spec, rows: int) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     if model.capabilities.fitted:
         size = sum(v.numel() for v in model.state_dict().values())
-        held = min(rows, rows_held(len(spec.columns))) * len(spec.columns)
-        return Estimate(size, 4 * (size + held * 2) / 2**20, math.nan, math.nan, 0)
+        held = rows if fits(rows, len(spec.columns)) else ROWS
+        return Estimate(size, 4 * (size + held * len(spec.columns) * 2) / 2**20, math.nan, math.nan, 0)
     windows = max(min(spec.split.train, rows) - spec.lookback - spec.horizon + 1, 1)
     steps = math.ceil(min(windows, spec.recipe.windows) / spec.recipe.batch_size)
     batch = min(spec.recipe.batch_size, windows)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data.series import Series
-from core.data.windows import Parts, Windows, rows_held, spaced, split_windows
+from core.data.windows import Parts, Windows, spaced, split_windows
 from core.errors import UserError
 from core.models.contract import Forecaster, Shape, Stage
 from core.models.registry import build
@@ -131,7 +131,7 @@ def fit(spec: Spec, model: Forecaster, parts: Parts, device: str, threads: int) 
     size = sum(v.numel() for v in model.state_dict().values())
     yield Started(time.time(), size, 1, 0, len(parts.train), len(parts.validation), device, threads)
     begun = time.time()
-    model.eval().fit(parts.table.latest(spec.split.train, rows_held(len(spec.columns))), spec.target_index)
+    model.eval().fit(parts.table.known(spec.split.train), spec.target_index)
     parameters = {k: v.detach().clone() for k, v in model.state_dict().items()}
     losses = []
     for window in (parts.train, parts.validation):

@@ -69,6 +69,52 @@ def test_a_series_without_a_clock_keeps_its_index(store: Store) -> None:
         store.overview(id, start=datetime(2024, 1, 1))
 
 
+def test_a_large_series_lies_in_a_file_beside_the_database(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.store.store.MAPPED", 4 * 999)
+    monkeypatch.setattr("core.data.series.BLOCK", 256)
+    series = hourly(noise(500, 2, missing=0.1))
+    id, small = store.add_dataset(series, card(series)), store.add_dataset(series.select(("load 1",)), card(series))
+    copies = tmp_path / "home" / "series"
+    for damage in (
+        lambda: None,
+        (copies / id / "about.json").unlink,
+        lambda: (copies / id / "values.npy").write_text(""),
+    ):
+        damage()  # what is not whole is made anew
+        again = store.series(id)
+        assert again.mapped and again.fingerprint == series.fingerprint
+        np.testing.assert_array_equal(again.part(again.variates), series.values)
+        np.testing.assert_array_equal(again.clock(), series.times)
+        assert (again.zone, again.truth, again.name) == (series.zone, series.truth, series.name)
+    assert not store.series(small).mapped and [folder.name for folder in copies.iterdir()] == [id]
+    store.delete_dataset(id)
+    assert not list(copies.iterdir())
+
+
+def test_copies_of_what_is_gone_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.store.store.MAPPED", 0)
+    series = hourly(noise(50))
+    first = Store(tmp_path / "a.duckdb", tmp_path / "uploads")
+    id = first.add_dataset(series, card(series))
+    first.series(id)
+    (tmp_path / "series" / ".half").mkdir()
+    (tmp_path / "series" / "gone").mkdir()
+    first.close()
+    Store(tmp_path / "a.duckdb", tmp_path / "uploads").close()
+    assert [folder.name for folder in (tmp_path / "series").iterdir()] == [id]
+
+
+def test_a_copy_that_finds_no_room_is_a_sentence(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.store.store.MAPPED", 0)
+    series = hourly(noise(50))
+    id = store.add_dataset(series, card(series))
+    (tmp_path / "home" / "series").write_text("in the way")
+    with pytest.raises(UserError, match="Make room on that disk"):
+        store.series(id)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=4, unique=True),

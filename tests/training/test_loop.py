@@ -40,6 +40,37 @@ def test_the_training_loss_is_told_as_mse_whatever_is_minimised(waves, small_spe
     assert told[loss] == pytest.approx(told["mse"], rel=1e-3)
 
 
+def test_of_many_windows_an_epoch_takes_others_every_time(waves, small_spec):
+    recipe = Recipe(name="test", epochs=2, batch_size=16, windows=50, patience=2)
+    events = list(train(small_spec(waves, recipe=recipe), waves))
+    started = events[0]
+    assert started.train_windows > 150 and started.batches == 4  # 50 windows, the last batch smaller
+    assert [e.epoch for e in events if isinstance(e, EpochDone)] == [1, 2]
+
+    seen = []
+
+    class Spy:
+        gaps = False
+
+        def __len__(self):
+            return 203
+
+        def batch(self, index):
+            seen.append(index)
+            return torch.zeros(len(index), 24, 1), torch.zeros(len(index), 8, 1)
+
+    spec = small_spec(waves, recipe=recipe)
+    state = TrainingState(make_model(spec), recipe, 203, "cpu")
+    state.step = lambda *_: torch.zeros(())
+    for epoch in (1, 2):
+        list(state.run_epoch(epoch, Spy(), (0,)))
+    epochs = [torch.cat(seen[:4]).sort().values, torch.cat(seen[4:]).sort().values]
+    for index in epochs:  # one of each of 50 equal stretches
+        assert ((index + 0.5) * 50 / 203).round().sub(torch.arange(50) + 0.5).abs().max() <= 1
+        assert len(index) == 50 and index[0] >= 0 and index[-1] < 203
+    assert not torch.equal(*epochs)
+
+
 def test_the_same_seed_gives_the_same_weights(waves, small_spec):
     one, other, different = (last_weights(train(small_spec(waves, seed=s), waves)) for s in (1, 1, 2))
     assert all(torch.equal(one[k], other[k]) for k in one)
