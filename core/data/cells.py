@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH = 122_880  # rows, one of DuckDB's row groups
+GROWTH = 2**25  # bytes
 EXACT = 2**53  # an index beyond this is not exact in a double
 REASONS = {
     "MISSING COLUMNS": "has too few columns",
@@ -105,7 +106,7 @@ class Cells:
         stamp = clock.sql(layout.stamp()) if clock is not None else "NULL::BIGINT"
         label = [] if layout.series is None else [f"trim(c{layout.series}::VARCHAR)"]
         wanted = ", ".join((stamp, *(self.number(i, numbers) for i in columns), *label))
-        blocks, stamps = [np.empty((0, len(columns)), np.float32)], []
+        values, times, readable = Growing(np.float32, len(columns)), Growing(np.int64), Growing(np.bool_)
         gone, rows = np.zeros(len(columns), np.int64), 0
         try:
             found = self.connection.sql(f"SELECT {wanted} FROM {self.table()}", params=[str(self.file)])
@@ -113,22 +114,24 @@ class Cells:
                 rows += batch.num_rows
                 if rows * len(columns) > limit:
                     raise too_many_values(limit)
-                block = np.empty((batch.num_rows, len(columns)), np.float32)
+                block = values.more(batch.num_rows)
                 with np.errstate(over="ignore", invalid="ignore"):
                     for k in range(len(columns)):
                         block[:, k] = batch.column(k + 1).to_numpy(zero_copy_only=False)
                         gone[k] += batch.column(k + 1).null_count
-                blocks.append(block)
-                stamps.append(batch.column(0))
+                if clock is not None:
+                    stamps = batch.column(0)
+                    times.more(batch.num_rows)[:] = stamps.fill_null(0).to_numpy()  # with nulls it would give doubles
+                    readable.more(batch.num_rows)[:] = stamps.is_valid().to_numpy(zero_copy_only=False)
                 if label:
                     series.add(batch.column(len(columns) + 1))
             del found
         except duckdb.Error as error:
             raise self._unreadable(error) from error
         raw = Raw(
-            times=np.arange(rows, dtype=np.int64),
-            values=np.concatenate(blocks),
-            origin=np.arange(rows, dtype=np.int64) + self.source.first_row,
+            times=np.arange(rows, dtype=np.int64) if clock is None else times.whole(),
+            values=values.whole(),
+            origin=np.arange(self.source.first_row, self.source.first_row + rows, dtype=np.int64),
             names=tuple(self.source.names[i] for i in columns),
             clock=clock is not None and not clock.is_index,
             findings=list(self.source.findings),
@@ -136,11 +139,10 @@ class Cells:
             series=series.codes(),
             series_names=tuple(series.names),
         )
-        del blocks
         self._rejects(raw)
         self._not_numbers([columns[k] for k in np.flatnonzero(gone)], numbers, raw)
         if clock is not None:
-            self._times(layout, stamps, raw)
+            self._times(layout, readable.whole(), raw)
         if layout.series is not None:
             self._unnamed_series(layout.series, raw)
         return raw
@@ -243,12 +245,8 @@ class Cells:
         )
         raw.repairs.append(f"{many(count, 'cell', 'is/are')} not a number and became missing.")
 
-    def _times(self, layout: Layout, stamps: list[Any], raw: Raw) -> None:
+    def _times(self, layout: Layout, readable: np.ndarray, raw: Raw) -> None:
         """Rows without a readable time have no place in a series; they are left out and named."""
-        filled = [s.fill_null(0) if s.null_count else s for s in stamps]  # with nulls NumPy would get doubles
-        raw.times = np.concatenate([np.empty(0, np.int64), *(s.to_numpy() for s in filled)])
-        known = [s.is_valid().to_numpy(zero_copy_only=False) for s in stamps]
-        readable = np.concatenate([np.empty(0, bool), *known])
         low, high = (FIRST_STAMP, LAST_STAMP) if raw.clock else (-EXACT, EXACT)
         readable &= (raw.times >= low) & (raw.times < high)
         gone = np.flatnonzero(~readable)
@@ -302,6 +300,26 @@ class Cells:
         what = "Parquet file" if self.source.kind == "parquet" else "table"
         reason = re.sub(r"\"?/\S+", "the file", str(error).splitlines()[0])[:160]
         return UserError(f"The {what} cannot be read to its end ({reason}). Export it again and upload that.")
+
+
+class Growing:
+    """An array of rows that grows at its end without being copied: the system moves its pages."""
+
+    def __init__(self, dtype: Any, columns: int | None = None) -> None:
+        self._shape = () if columns is None else (columns,)
+        self._room, self._rows = np.empty((0, *self._shape), dtype), 0
+
+    def more(self, rows: int) -> np.ndarray:
+        """The next rows, to be filled before more are asked for."""
+        start, self._rows = self._rows, self._rows + rows
+        if self._rows > len(self._room):
+            step = max(GROWTH // max(self._room.itemsize * int(np.prod(self._shape)), 1), rows)
+            self._room.resize((self._rows + step, *self._shape), refcheck=False)
+        return self._room[start : self._rows]
+
+    def whole(self) -> np.ndarray:
+        self._room.resize((self._rows, *self._shape), refcheck=False)
+        return self._room
 
 
 class Labels:

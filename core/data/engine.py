@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY = "1GB"
+MEMORY = "512MB"
 
 
 @contextmanager
@@ -23,6 +23,7 @@ def reader(folder: Path) -> Iterator["duckdb.DuckDBPyConnection"]:
     try:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET temp_directory = ''")
+        connection.execute("SET streaming_buffer_size = '16MB'")  # read on while a part is looked at
         connection.execute("SET allowed_directories = [$folder]", {"folder": f"{folder.resolve()}/"})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -80,11 +80,12 @@ def _codes_in(column: np.ndarray) -> list[tuple[np.float32, int]]:
         value = ends.pop()
         if not np.isfinite(value) or value == 0 or 2 * low - high <= float(value) <= 2 * high - low:
             continue
-        taken = [each for each, _ in found]
         same = column == value
-        rest = column[~same & np.isfinite(column) & ~np.isin(column, taken)]
         count = int(same.sum())
-        if len(rest) < 3 or not (value in usual or count >= 3):
+        if not (value in usual or count >= 3):
+            continue
+        rest = column[~same & np.isfinite(column) & ~np.isin(column, [each for each, _ in found])]
+        if len(rest) < 3:
             continue
         spread = float(rest.max() - rest.min())
         gap = float(min(abs(rest.min() - value), abs(rest.max() - value)))

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,13 @@ def inspect(path: Path, original_name: str, max_mb: int) -> Source:
     """The source behind a path. Raises UserError for a file that is missing, empty, too large, or no table."""
     if not path.is_file():
         raise UserError(f"There is no file {original_name}. Check its name and place.")
-    size = path.stat().st_size
+    known = path.stat()
+    return _inspect(path, original_name, max_mb, known.st_size, known.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _inspect(path: Path, original_name: str, max_mb: int, size: int, changed: int) -> Source:
+    """A file is proposed how to read and then read: what it is, is found out once, until it has ``changed``."""
     if size == 0:
         raise UserError(f"{original_name} is empty: it has no bytes. Choose a file with a header row and data rows.")
     if size > max_mb * 1_000_000:
@@ -175,7 +182,7 @@ def _encoding(path: Path, head: bytes, name: str) -> tuple[str, bool, list[Findi
             else:
                 feeds += b"\n" in block
             held = block.endswith(b"\r")
-            if valid:
+            if valid and not (block.isascii() and not decoder.getstate()[0]):
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:

@@ -128,12 +128,8 @@ class Store:
         """Store a series under its card and return the new id."""
         id = uuid.uuid4().hex[:12]
         card = card.model_copy(update={"id": id, "fingerprint": series.fingerprint, "created_at": datetime.now(UTC)})
-        columns = {"t": pa.array(series.times)} | {
-            f"v{i}": pa.array(np.ascontiguousarray(series.values[:, i]), from_pandas=True)  # NaN becomes NULL
-            for i in range(len(series.variates))
-        }
         with self._transaction() as cursor:
-            cursor.register("incoming", pa.table(columns))
+            cursor.register("incoming", _batches(series))
             cursor.execute(f"CREATE TABLE values_{id} AS SELECT * FROM incoming")
             cursor.unregister("incoming")
             cursor.execute(
@@ -427,6 +423,21 @@ def _position(card: DatasetCard, name: str) -> int:
         return card.variates.index(name)
     except ValueError:
         raise UserError(f"{card.name} has no variate {name!r}. Choose among {', '.join(card.variates[:20])}.") from None
+
+
+def _batches(series: Series) -> pa.RecordBatchReader:
+    """The columns t, v0, v1, ... a part of the rows at a time, so that none is held twice."""
+    clock = pa.timestamp("us") if np.issubdtype(series.times.dtype, np.datetime64) else pa.int64()
+    schema = pa.schema([("t", clock), *((f"v{i}", pa.float32()) for i in range(len(series.variates)))])
+
+    def parts() -> Iterator[pa.RecordBatch]:
+        for first, last in spans(len(series), len(series.variates)):
+            columns = np.asfortranarray(series.part(series.variates, first, last)).T
+            # NaN becomes NULL
+            arrays = [pa.array(series.clock(first, last)), *(pa.array(v, from_pandas=True) for v in columns)]
+            yield pa.record_batch(arrays, schema)
+
+    return pa.RecordBatchReader.from_batches(schema, parts())
 
 
 def _stamp(at: datetime) -> datetime:
