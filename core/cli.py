@@ -133,6 +133,11 @@ def train(
     targets: Annotated[
         str, typer.Option(help="Columns to forecast, comma-separated; the inputs where not given.")
     ] = "",
+    calendar: Annotated[
+        str, typer.Option(help="Covariates, comma-separated: hour, weekday, month, holiday.", show_default=False)
+    ] = "",
+    country: Annotated[str, typer.Option(help="Whose holidays, such as DE.", show_default=False)] = "",
+    known: Annotated[str, typer.Option(help="Columns known in advance, comma-separated.", show_default=False)] = "",
     config: Annotated[str, typer.Option(help="JSON: options of the architecture.")] = "{}",
     recipe: Annotated[str, typer.Option(help="JSON: fields that replace the preset's.")] = "{}",
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
@@ -145,6 +150,7 @@ def train(
     """Train on a file and leave a run's folder. Ctrl-C keeps the best model so far."""
     from pydantic import ValidationError
 
+    from core.data.covariates import Covariates
     from core.jobs.directory import JobDirectory
     from core.jobs.worker import work
     from core.models.registry import configure
@@ -159,7 +165,8 @@ def train(
     configure(model, own)  # a wrong option is said before a long file is read
     series, _, _ = _read(dataset, time_column, day_first, fill)
     options = preset_options(preset.value, model, series.name) | own
-    inputs = _names(variates, series.variates) or series.variates
+    ahead = _names(known, series.variates)
+    inputs = _names(variates, series.variates) or tuple(name for name in series.variates if name not in ahead)
     split = Split.of(series)
     try:
         spec = Spec(
@@ -172,6 +179,9 @@ def train(
             horizon=horizon,
             variates=inputs,
             targets=_names(targets, series.variates) or inputs,
+            covariates=Covariates.model_validate(
+                {"calendar": calendar.replace(",", " ").split(), "country": country.upper(), "known": ahead}
+            ),
             split=split,
             recipe=Recipe(**recipe_of(preset.value, model, series.name).model_dump() | changes),
             seed=seed,
@@ -180,6 +190,9 @@ def train(
         )
     except ValidationError as error:
         raise UserError(_first(error)) from None
+    spec, ignored = spec.usable()
+    if ignored:
+        typer.echo(ignored, err=True)
     spec.check(series)
     job = JobDirectory.create(out.resolve(), spec, series, name=f"{series.name} {model} {preset.value}")
     last = work(job.path, _tell)
@@ -200,6 +213,8 @@ def train(
         "best_epoch": card.get("best_epoch", 0),
         "seconds_per_epoch": card.get("seconds_per_epoch"),
         "parameters": card.get("parameters"),
+        "covariates": list(spec.columns[len(spec.variates) + len(spec.withheld) :]),
+        "ignored": ignored,
         "device": card.get("device"),
         "threads": card.get("threads"),
         "metrics": card.get("metrics", {}),
@@ -780,7 +795,7 @@ def _open(
 
     run = LoadedRun.open(directory)
     series, _, _ = _read(file, time_column, day_first, fill)
-    missing = [name for name in run.spec.columns if name not in series.variates]
+    missing = [name for name in run.spec.needed if name not in series.variates]
     if missing:
         raise UserError(f"{file.name} has no column {missing[0]!r}, which the model in {directory} was trained with.")
     return run, series

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.data.covariates import FEATURES, Covariates, countries, offered
 from core.errors import UserError
 from core.training.spec import PRESETS, Preset, Recipe, Spec, Split
 from core.ui import boot, cards, forms, inspect, live, resources, state, theme, widgets
@@ -169,6 +170,8 @@ def show_form() -> None:
             key=f"targets-{dataset}",
             help="A target that does not enter is forecast with its own history withheld.",
         )
+        covariates = _choose_covariates(series, dataset, targets)
+        ignored = st.container()
         chosen, seed = {}, 2021
         if fitted:
             widgets.note("Fitted at once, from the training part: there are no epochs and no recipe.")
@@ -183,7 +186,8 @@ def show_form() -> None:
                 seed = st.number_input("Seed", 0, 2**31 - 1, 2021, key="seed")
         go, problem = st.container(), st.container()
 
-    def build(name: str, options: dict, recipe: Recipe) -> Spec:
+    def build(name: str, options: dict, recipe: Recipe) -> tuple[Spec, str]:
+        """What would be trained, and what of the covariates it could not use."""
         from core.models.registry import configure
 
         if not inputs or not targets:
@@ -199,16 +203,20 @@ def show_form() -> None:
             horizon=horizon,
             variates=tuple(inputs),
             targets=tuple(targets),
+            covariates=covariates,
             split=split,
             recipe=recipe,
             seed=seed,
         )
+        spec, unused = spec.usable()
         spec.check(series)
-        return spec
+        return spec, unused
 
     spec = None
     try:
-        spec = build(model, options, start.model_copy(update=chosen))
+        spec, unused = build(model, options, start.model_copy(update=chosen))
+        if unused:
+            ignored.info(widgets.plain(unused), icon=":material/info:")
     except UserError as error:
         with problem:
             st.warning(widgets.plain(error), icon=":material/warning:")
@@ -234,11 +242,11 @@ def show_form() -> None:
         """What the form would train with another architecture; None where that cannot work."""
         recipe, own = _recipe(preset, name, series.name)
         try:
-            return build(name, dict(own), recipe)
+            return build(name, dict(own), recipe)[0]
         except UserError:
             return None
 
-    columns = [*inputs, *(t for t in targets if t not in inputs)]
+    columns = spec.columns if spec else {*inputs, *targets}
     shape = Shape(lookback, horizon, max(len(columns), 1))
     cost = resources.cost(spec, len(series)) if spec else None
     usual = {name: dict(_recipe(preset, name, series.name)[1]) for name in kinds}
@@ -255,6 +263,38 @@ def show_form() -> None:
         if spec:
             _costs(spec, cost) if cost else st.fragment(_awaited, run_every=0.7)(spec, series)
         _load(dataset, series)
+
+
+def _choose_covariates(series: Series, dataset: str, targets: list[str]) -> Covariates:
+    """What is known of the steps ahead; closed at first, as most series are forecast without."""
+    free = [name for name in series.variates if name not in targets]
+    features = offered(series)
+    with st.expander("Covariates", icon=":material/event:"):
+        widgets.note("What is known before it happens. It enters beside the variates and is not forecast.")
+        calendar = st.multiselect(
+            "Calendar",
+            features,
+            format_func=FEATURES.__getitem__,
+            key=f"calendar-{dataset}",
+            disabled=not features,
+            placeholder="Choose features" if features else "The rows are only numbered",
+        )
+        country = ""
+        if "holiday" in calendar:
+            named = countries()
+            country = st.selectbox(
+                "Holidays of", list(named), index=None, format_func=lambda code: named[code], key=f"country-{dataset}"
+            )
+        known = st.multiselect(
+            "Columns known in advance",
+            free,
+            key=f"known-{dataset}",
+            disabled=not free,
+            placeholder="Choose columns" if free else "Every column is to be forecast",
+            help="A plan, a price list, a weather forecast: the model sees their values over the horizon. The future "
+            "beyond the data cannot be forecast with them, since it does not hold their values.",
+        )
+    return Covariates(calendar=tuple(calendar), country=country or "", known=tuple(known))
 
 
 def _chosen(names: list[str]) -> str:

@@ -178,6 +178,27 @@ def test_train_takes_columns_and_recipe_fields(run, file, tmp_path):
     assert (spec.variates, spec.targets, spec.recipe.batch_size) == (("load",), ("load",), 32)
 
 
+def test_train_takes_what_is_known_in_advance_and_names_it_where_it_is_ignored(run, file, tmp_path):
+    about = ["--calendar", "hour,holiday", "--country", "de", "--known", "load", "--recipe", '{"epochs": 1}', "--json"]
+    small = [*SMALL[:4], *SMALL[6:]]
+    done = run("train", "--dataset", file, *small, *about, "--model", "itransformer", "--out", tmp_path / "able")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["covariates"] == [
+        *("load", "hour of day, sine", "hour of day, cosine", "holiday in DE", "holiday in DE, 8 ahead"),
+        "load, 8 ahead",
+    ]
+    assert result["ignored"] == "" and JobDirectory(tmp_path / "able").spec().targets == waves().variates[1:]
+    assert "needs 'load' of the 8 steps ahead" in run("forecast", tmp_path / "able", file).stderr
+    assert len(json.loads(run("forecast", tmp_path / "able", file, "--window", 0, "--json").stdout)["truth"]) == 1
+
+    done = run("train", "--dataset", file, *small, *about, "--model", "dlinear", "--out", tmp_path / "not")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["covariates"] == [] and "ignored: hour of the day, holidays, load." in result["ignored"]
+    assert result["ignored"] in done.stderr
+
+
 def test_ctrl_c_keeps_the_best_model(file, tmp_path, home):
     out = tmp_path / "run"
     long = ["--recipe", '{"epochs": 5000, "patience": 1000, "batch_size": 16}']
@@ -328,6 +349,8 @@ def test_doctor_says_what_runs(run, home):
             ["train", "--dataset", "{file}", "--out", "{tmp}/x", *SMALL[:4], "--config", '{{"patch": 64}}'],
             "A patch of 64 steps",
         ),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--calendar", "tide"], "calendar"),
+        (["train", "--dataset", "{file}", "--out", "{tmp}/x", "--calendar", "holiday"], "Holidays need a country"),
         (["forecast", "{tmp}", "{file}"], "no saved model"),
         (["forecast", "{out}", "{file}", "--window", "9999"], "There is no test window"),
         (["explain", "{out}", "{file}", "--window", "-1"], "There is no test window"),

@@ -123,7 +123,7 @@ class LoadedRun:
 
     def check(self, series: Series) -> None:
         """Raises UserError where a variate of this model is missing."""
-        missing = [v for v in self.spec.columns if v not in series.variates]
+        missing = [v for v in self.spec.needed if v not in series.variates]
         if missing:
             raise UserError(f"This model needs the column {missing[0]!r}, which {series.name} does not have.")
 
@@ -150,8 +150,13 @@ class LoadedRun:
             )
         self.check(series)
         start = len(series) - L if index == count else self.first(series) + index
-        values = series.part(self.spec.columns, start, start + L + H)
+        values = self.spec.seen(series).part(self.spec.columns, start, start + L + H)
         lookback = values[:L]
+        if index == count and self.spec.covariates.known:
+            raise UserError(
+                f"The future beyond the data needs {self.spec.covariates.known[0]!r} of the {H:,} steps ahead, which "
+                f"{series.name} does not hold. Choose a test window, or a model without columns known in advance."
+            )
         if not np.isfinite(lookback).all() and not self.model.capabilities.missing_values:
             raise UserError(
                 f"Rows {start + 1:,} to {start + L:,} have missing values. Choose another window, or fill them."
@@ -219,7 +224,7 @@ class LoadedRun:
     def _windows(self, series: Series, start: int, stop: int) -> Windows:
         spec = self.spec
         self.check(series)
-        table = Table.of(series, spec.columns, self.scaler)
+        table = Table.of(spec.seen(series), spec.columns, self.scaler)
         return table.windows(spec.lookback, spec.horizon, start, stop, spec.target_index, spec.withheld)
 
     @torch.inference_mode()

@@ -88,7 +88,7 @@ def _scores(run: LoadedRun, series: Series) -> dict[str, Any]:
     """Metrics and relevance on this series; empty where there is no test window, a gap, or too much to wait for."""
     if not 0 < run.count(series) <= QUICK:
         return {"metrics": {}, "relevance": {}}
-    blocks = series.blocks(run.spec.columns, run.spec.split.test)
+    blocks = series.blocks(run.spec.needed, run.spec.split.test)
     if not all(np.isfinite(block).all() for block in blocks):
         return {"metrics": {}, "relevance": {}}
     return {"metrics": finite(metrics(run, series)), "relevance": finite(relevance(run, series))}

@@ -45,10 +45,10 @@ class JobDirectory:
 
     @classmethod
     def create(cls, path: Path, spec: Spec, series: Series, name: str) -> "JobDirectory":
-        """In a new or empty folder. Only the columns that the spec needs are copied."""
+        """In a new or empty folder. Only the columns that the spec needs are copied, computed ones too."""
         path.mkdir(parents=True, exist_ok=True)
         job = cls(path)
-        series.write(path / SERIES, spec.columns)
+        spec.seen(series).write(path / SERIES, spec.columns)
         job.write("job.json", {"name": name, "submitted_at": time.time()})
         job.write("spec.json", spec.model_dump(mode="json"))
         return job

@@ -14,6 +14,7 @@ frequency counts, unless ``frequencies`` says signed; dropout acts on the gate o
 """
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -150,6 +151,10 @@ class LMSAutoTSF(Forecaster):
         buffers |= {f"basis{m}": basis.T.float().contiguous() for m, (basis, _) in enumerate(bases)}
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
+
+    @classmethod
+    def capabilities_of(cls, config: ModelConfig) -> Capabilities:
+        return replace(cls.capabilities, multivariate=cast(Config, config).mix_variates)
 
     @classmethod
     def grids(cls, config: ModelConfig, lookback: int) -> list[Grid]:

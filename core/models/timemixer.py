@@ -12,6 +12,7 @@ code adds to the embedding, are left out, and so are its pooling by a convolutio
 decomposition by Fourier transform, which runs over the channels instead of time.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, cast
 
@@ -173,7 +174,9 @@ class TimeMixer(Forecaster):
         "its resolution knows."
     )
     capabilities: ClassVar[Capabilities] = Capabilities(
-        scales=True, reason="TimeMixer has no attention: its layers along time are the same for every window."
+        multivariate=False,
+        scales=True,
+        reason="TimeMixer has no attention: its layers along time are the same for every window.",
     )
     # the public code's one cycle rises over the first fifth along a cosine; ours rises along a line
     published: ClassVar[dict[str, Published]] = {
@@ -216,6 +219,10 @@ class TimeMixer(Forecaster):
     @property
     def averages(self) -> list[Tensor]:
         return [self.get_buffer(f"average{m}") for m in range(self.config.scales)]
+
+    @classmethod
+    def capabilities_of(cls, config: ModelConfig) -> Capabilities:
+        return replace(cls.capabilities, multivariate=cast(Config, config).mix_variates)
 
     @classmethod
     def grids(cls, config: ModelConfig, lookback: int) -> list[Grid]:

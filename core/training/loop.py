@@ -38,6 +38,7 @@ def train(spec: Spec, series: Series, resume: dict[str, Tensor] | None = None) -
     the same weights, optimizer state and random numbers. Raises UserError before the first event where it cannot work.
     """
     spec.check(series)
+    series = spec.seen(series)
     device = resolve_device(spec.device)
     threads = resolve_threads(spec.threads)
     torch.set_num_threads(threads)

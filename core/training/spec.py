@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.data.covariates import FEATURES, Covariates
 from core.data.series import Series
 from core.errors import UserError
 
@@ -116,6 +117,7 @@ class Spec(Frozen):
     horizon: int = Field(default=96, ge=1, le=100_000)
     variates: tuple[str, ...] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
+    covariates: Covariates = Covariates()
     split: Split
     recipe: Recipe = Recipe()
     seed: int = Field(default=2021, ge=0, le=2**31 - 1)
@@ -124,13 +126,39 @@ class Spec(Frozen):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All variates the model sees, in order: the inputs, then targets whose history is withheld."""
-        return self.variates + tuple(t for t in self.targets if t not in self.variates)
+        """All columns the model sees, in order: the inputs, targets whose history is withheld, covariates."""
+        own = self.variates + tuple(t for t in self.targets if t not in self.variates)
+        return own + tuple(c for c in self.covariates.columns(self.lookback, self.horizon) if c not in own)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns among these that a dataset must have; the others are computed."""
+        computed = self.covariates.rules(self.lookback, self.horizon) if self.covariates else {}
+        return tuple(name for name in self.columns if name not in computed)
+
+    def seen(self, series: Series) -> Series:
+        """The series with every column the model sees."""
+        return self.covariates.seen(series, self.lookback, self.horizon)
+
+    def usable(self) -> tuple[Self, str]:
+        """This spec without covariates where its architecture cannot use them, and then a sentence that names them.
+        Imports torch."""
+        from core.models.registry import architecture, configure
+
+        kind = architecture(self.model)
+        if not self.covariates or kind.capabilities_of(configure(self.model, self.config)).multivariate:
+            return self, ""
+        named = [FEATURES[f].lower() for f in self.covariates.calendar] + list(self.covariates.known)
+        return self.model_copy(update={"covariates": Covariates()}), (
+            f"{kind.title} forecasts each variate from itself alone; covariates cannot reach it and are ignored: "
+            f"{', '.join(named)}."
+        )
 
     @property
     def withheld(self) -> tuple[int, ...]:
         """Positions in ``columns`` that enter as zeros."""
-        return tuple(range(len(self.variates), len(self.columns)))
+        last = len(self.variates) + sum(t not in self.variates for t in self.targets)
+        return tuple(range(len(self.variates), last))
 
     @property
     def target_index(self) -> tuple[int, ...]:
@@ -140,7 +168,8 @@ class Spec(Frozen):
     def check(self, series: Series) -> None:
         """Raises UserError where this spec cannot be trained on this series, with the nearest that works: for want of
         rows or values, or since the architecture cannot be built or trained so. Imports torch."""
-        missing = [v for v in self.columns if v not in series.variates]
+        self.covariates.check(series, self.targets, self.lookback, self.horizon)
+        missing = [v for v in self.needed if v not in series.variates]
         if missing:
             raise UserError(
                 f"Column {missing[0]!r} is not in {series.name}. Choose among {', '.join(series.variates)}."
@@ -161,18 +190,21 @@ class Spec(Frozen):
                 )
         if len(series) < self.split.validation:
             raise UserError(f"The split ends at row {self.split.validation:,}, but {series.name} has {len(series):,}.")
-        count, infinite, first, seen = np.zeros(len(self.columns), int), False, (0, 0), 0
-        for block in series.blocks(self.columns, self.split.test):
+        count, infinite, first, seen = np.zeros(len(self.needed), int), False, (0, 0), 0
+        for block in series.blocks(self.needed, self.split.test):
             bad = ~np.isfinite(block)
             if not count.any() and bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
                 first = (seen + row, column)
             count, infinite, seen = count + bad.sum(0), infinite or bool(np.isinf(block).any()), seen + len(block)
-        takes = self._check_model().missing_values and not infinite
+        able = self._check_model()
+        if self.usable()[1]:
+            raise UserError(f"{self.usable()[1]} Leave them out, or choose an architecture that can.")
+        takes = able.missing_values and not infinite
         if count.any() and not takes:
             row, column = first
             raise UserError(
-                f"{self.columns[column]!r} has {int(count[column]):,} missing or infinite values, the first in "
+                f"{self.needed[column]!r} has {int(count[column]):,} missing or infinite values, the first in "
                 f"row {row + 1:,}. Fill them on the Data page, leave that variate out, or choose an architecture that "
                 "takes missing steps."
             )

@@ -44,6 +44,11 @@ ABOUT = {
         "Every reading runs in a process of its own, in turns with the bare one, median of three. Memory is what the "
         "process grew by at its peak.",
     ),
+    "large": (
+        "Large files",
+        "Each file is read, audited and stored in a process of its own, then looked at and mapped for a training; the "
+        "memory is what the process grew by at its peak, of DuckDB with its limit of 2 GB too.",
+    ),
     "fuzz": (
         "Damaged files",
         "The readable files of `tests/data/test_read.py`, plain, gzipped and zipped, with bytes changed, inserted, "

@@ -237,3 +237,22 @@ def test_what_is_offered_instead_of_the_impossible_works(name, bad):
             else:
                 shape = replace(shape, **{field: value})
         error, presses = problem(), presses + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variates_exchange_information_exactly_where_that_is_declared(name):
+    """Covariates are offered by that flag: the last column must reach the first, and the first the last."""
+    fields = architecture(name).Config.model_fields
+    mixing = [{field: not fields[field].default} for field in ("mix_variates", "cross_variate") if field in fields]
+    for options in ({}, *mixing):
+        torch.manual_seed(0)
+        shape = Shape(48, 12, 3)
+        model = build(name, options, shape)
+        if model.capabilities.fitted:
+            model.fit(waves(1, 600, 3)[0], (0, 1, 2))
+        model.eval()
+        x = window(shape).requires_grad_()
+        for target, source in ((0, 2), (2, 0)):
+            (moved,) = torch.autograd.grad(model(x)[..., target].square().sum(), x, allow_unused=True)
+            reached = moved is not None and bool(moved[..., source].abs().max() > 0)
+            assert reached == model.capabilities.multivariate, (options, target, source)

@@ -204,6 +204,27 @@ def test_a_known_truth_withholds_the_history_of_the_target(app):
     assert "y" not in at.multiselect(key=f"inputs-{dataset}").value
 
 
+def test_what_is_known_in_advance_is_chosen_and_named_where_it_is_ignored(app):
+    """A sample with a clock; DLinear forecasts each variate alone."""
+    app()
+    at = app("train", dataset=keep(sine_series()), model="itransformer")
+    dataset = at.query_params["dataset"]
+    at.number_input(key=f"lookback-{dataset}").set_value(24)
+    at.number_input(key=f"horizon-{dataset}").set_value(6)
+    columns = at.multiselect(key=f"targets-{dataset}").options
+    at.multiselect(key=f"targets-{dataset}").set_value(columns[:1])
+    at.multiselect(key=f"inputs-{dataset}").set_value(columns[:1])
+    sound(at.multiselect(key=f"calendar-{dataset}").set_value(["hour", "holiday"]).run())
+    assert "Holidays need a country" in words(at)
+    at.selectbox(key=f"country-{dataset}").set_value("DE")
+    sound(at.multiselect(key=f"known-{dataset}").set_value(columns[1:2]).run())
+    assert "Holidays need a country" not in words(at) and "ignored" not in words(at)
+    assert not at.button(key="train").disabled
+    alone = choose(at, "dlinear")
+    assert f"ignored: hour of the day, holidays, {columns[1]}." in words(alone)
+    assert not alone.button(key="train").disabled
+
+
 def test_a_training_runs_to_its_scores_and_its_link_shows_it_again(small, app):
     small.button(key="train").click().run()
     run = sound(small).query_params["run"]

@@ -195,3 +195,53 @@ def test_events_survive_their_file():
         assert from_json(event.to_json()) == event
     with pytest.raises(ValueError):
         from_json('{"kind": "epo')
+
+
+def planned(rows: int = 700) -> Series:
+    """Noise that follows a plan which is known in advance, and nothing else."""
+    plan = np.random.default_rng(5).standard_normal((rows, 1)).astype(np.float32)
+    times = sine_series(rows).times
+    return Series("planned", times, np.hstack([plan, plan * 2 + 1]), ("plan", "sales"))
+
+
+def best(spec, series):
+    return min(e.validation_loss for e in train(spec, series) if isinstance(e, EpochDone))
+
+
+@pytest.mark.parametrize(("model", "horizon"), [("itransformer", 8), ("itransformer", 20), ("crossscalenet", 8)])
+def test_what_is_known_in_advance_is_used(small_spec, model, horizon):
+    """A horizon beyond the look-back too: without the plan there is nothing to learn, with it most."""
+    series = planned()
+    about = {
+        "model": model,
+        "config": {"width": 32, "hidden": 32} if model == "itransformer" else {"scales": 2, "patch": 4},
+        "lookback": 16,
+        "horizon": horizon,
+        "variates": ("sales",),
+        "targets": ("sales",),
+        "recipe": Recipe(name="test", epochs=15, batch_size=32, learning_rate=1e-2, patience=15),
+    }
+    assert best(small_spec(series, **about), series) > 0.8
+    known = small_spec(series, **about, covariates={"known": ["plan"]})
+    assert known.withheld == () and known.target_index == (0,)
+    assert best(known, series) < 0.75
+
+
+def test_covariates_that_cannot_be_used_are_named(small_spec):
+    series = planned()
+    spec = small_spec(series, model="dlinear", config={}, targets=("sales",), covariates={"calendar": ["hour"]})
+    usable, said = spec.usable()
+    assert not usable.covariates and "cannot reach it and are ignored: hour of the day." in said
+    usable.check(series)
+    with pytest.raises(UserError, match="ignored: hour of the day"):
+        spec.check(series)
+
+
+def test_a_withheld_target_stays_withheld_beside_covariates(small_spec):
+    series = planned()
+    spec = small_spec(
+        series, variates=("plan",), targets=("sales",), covariates={"calendar": ["hour"], "known": ["plan"]}
+    )
+    assert spec.columns[:2] == ("plan", "sales") and spec.withheld == (1,) and spec.target_index == (1,)
+    assert spec.needed == ("plan", "sales")
+    assert spec.columns[2:] == ("hour of day, sine", "hour of day, cosine", "plan, 8 ahead")
