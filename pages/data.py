@@ -45,18 +45,20 @@ def upload(first: bool) -> None:
     """The way in for a file; what waits to be confirmed is kept in the session until it is added or left."""
     opened = first or INCOMING in st.session_state or st.session_state.get("data-door") == "upload"
     with st.expander("Upload a file", icon=":material/upload_file:", expanded=opened, key="upload"):
-        file = st.file_uploader(
+        files = st.file_uploader(
             "A table with a header row",
-            help="CSV, TSV, Parquet, Excel, Arrow (Feather) or JSON records; also as gzip or zip.",
+            help="CSV, TSV, Parquet, Excel, Arrow (Feather) or JSON records; also as gzip or zip. Several files with "
+            "the same columns become one dataset, one under the other in the order of their names.",
             key=f"file-{st.session_state.get('file-round', 0)}",
             max_upload_size=settings().max_upload_mb,
+            accept_multiple_files=True,
         )
         held = st.session_state.get(INCOMING)
-        if file is None:
+        if not files:
             discard()
-        elif held is None or held["file"] != file.file_id:
+        elif held is None or held["files"] != [file.file_id for file in files]:
             discard()
-            receive(file)
+            receive(files)
 
 
 def samples() -> None:
@@ -124,16 +126,17 @@ def leave() -> None:
     st.session_state.pop("data-door", None)
 
 
-def receive(file: Any) -> None:
+def receive(files: list[Any]) -> None:
     """Keep the upload under our own name and look at how it may be read. A problem is said in words, and kept."""
     from core.data.read import sniff
     from core.data.unpack import unpack
 
     path, limit = None, settings().max_upload_mb
-    held: dict[str, Any] = {"file": file.file_id, "source": file.name, "name": file.name}
+    name = files[0].name if len(files) == 1 else f"{Path(files[0].name).stem} and {len(files) - 1} more.zip"
+    held: dict[str, Any] = {"files": [file.file_id for file in files], "source": name, "name": name}
     try:
-        path = kept = resources.keep_upload(file, Path(file.name).suffix.lower().lstrip(".") or "csv")
-        table = unpack(kept, file.name, limit, kept.parent)
+        path = kept = resources.keep_upload(files, Path(name).suffix.lower().lstrip(".") or "csv")
+        table = unpack(kept, name, limit, kept.parent)
         if table.path != kept:
             kept.unlink()
             path = table.path
@@ -300,10 +303,11 @@ def ask(held: dict[str, Any], proposal: Proposal) -> tuple[Choice | None, str]:
     at = times.index(proposal.time_column) if proposal.time_column else 0
     timed = st.selectbox("Time column", range(len(times)), index=at, format_func=lambda i: times[i], key="new-time")
     time_column = names[timed - 1] if timed else None
-    used = {time_column}
+    parts = proposal.date_parts if time_column == proposal.time_column else []
+    used = {time_column, *parts}
     time_of_day = series_column = None
     if time_column is not None and len(names) > 2:
-        others = [n for n in names if n != time_column]
+        others = [n for n in names if n not in used]
         marked = {column.name for column in proposal.columns if column.role in ("text", "series")}
         clocks = any(":" in text for c in proposal.columns if c.name in others for text in c.examples)
         if proposal.time_of_day or clocks or time_column != proposal.time_column:
@@ -367,6 +371,7 @@ def ask(held: dict[str, Any], proposal: Proposal) -> tuple[Choice | None, str]:
     choice = proposal.choice.model_copy(
         update={
             "time_column": time_column,
+            "date_parts": parts,
             "time_of_day": time_of_day,
             "series_column": series_column,
             "value_columns": values,

@@ -452,7 +452,7 @@ def _load(dataset: str, series: Series) -> None:
         if file and st.button("Use this model", key="adopt", icon=":material/check:"):
             path = None
             try:
-                path = resources.keep_upload(file, "safetensors")
+                path = resources.keep_upload([file], "safetensors")
                 run = resources.jobs().adopt(path, series, dataset)
             except UserError as error:
                 widgets.problem(error)

@@ -73,11 +73,12 @@ def settle(raw: Raw, choice: Choice, max_cells: int) -> tuple[np.ndarray, np.nda
     _no_infinities(raw)
     found, done, codes = repair.stand_ins(raw.values, raw.names, choice.missing_values)
     _said(raw, found, done)
-    if raw.series_names:
-        _widen(raw, choice.duplicates, max_cells)
-    by_day = raw.clock and len(raw.times) > 1 and np.median(np.abs(np.diff(raw.times))) >= DAY
+    stamps = np.unique(raw.times) if raw.series_names else raw.times
+    by_day = raw.clock and len(stamps) > 1 and np.median(np.abs(np.diff(stamps))) >= DAY
     if raw.clock and not raw.absolute and not by_day:
         _to_utc(raw, choice.zone)  # before duplicates: the hour that comes twice in autumn is two hours
+    if raw.series_names:
+        _widen(raw, choice.duplicates, max_cells)
     _sort(raw)
     _one_row_a_stamp(raw, choice.duplicates)
     _enough(raw)
@@ -154,19 +155,40 @@ def _to_utc(raw: Raw, zone: str) -> None:
 
     stamps = pd.DatetimeIndex(raw.times.view("datetime64[us]"))
     skipped = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="NaT").isna()
-    late = False
-    try:
-        there = stamps.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
-    except ValueError:
-        late = True
-        there = stamps.tz_localize(zone, ambiguous=np.zeros(len(stamps), bool), nonexistent="shift_forward")
+    summer, winter = (
+        stamps.tz_localize(zone, ambiguous=np.full(len(stamps), first), nonexistent="shift_forward")
+        for first in (True, False)
+    )
     if skipped.any():
         _moved(raw, np.flatnonzero(skipped), f"not in {zone}, where clocks go forward; moved to the next hour.")
-    if late:
-        other = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="shift_forward")
-        twice = np.flatnonzero(np.asarray(other != there))
-        _moved(raw, twice, f"one of two hours in {zone}, where clocks go back; read as the second.")
-    raw.times = there.tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy().view(np.int64).copy()
+    twice = np.flatnonzero(np.asarray(summer != winter))
+    second, unclear = _second_hours(raw, twice)
+    if len(unclear):
+        _moved(raw, unclear, f"one of two hours in {zone}, where clocks go back; read as the second.")
+    there = np.asarray(summer.tz_convert("UTC").tz_localize(None).as_unit("us")).view(np.int64).copy()
+    there[second] = np.asarray(winter[second].tz_convert("UTC").tz_localize(None).as_unit("us")).view(np.int64)
+    raw.times = there
+
+
+def _second_hours(raw: Raw, twice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows whose hour comes twice, those of the second time: from where the clock does not go on, in one night of
+    one series. Where it goes on through all of a night nothing tells; those rows are the second result as well, and
+    taken as the second hour."""
+    if not len(twice):
+        return twice, twice
+    series = raw.series[twice] if len(raw.series) else np.zeros(len(twice), np.int64)
+    night = raw.times[twice] // DAY
+    order = np.lexsort((twice, night, series))
+    rows, times = twice[order], raw.times[twice[order]]
+    starts = np.r_[True, (np.diff(series[order]) != 0) | (np.diff(night[order]) != 0)]
+    group = np.cumsum(starts) - 1
+    back = np.r_[False, np.diff(times) <= 0] & ~starts
+    turns = np.cumsum(back)
+    past = turns - turns[np.flatnonzero(starts)][group] > 0
+    turned = np.zeros(group[-1] + 1, bool)
+    turned[group[back]] = True
+    unclear = ~turned[group]
+    return rows[past | unclear], np.sort(rows[unclear])
 
 
 def _moved(raw: Raw, rows: np.ndarray, what: str) -> None:

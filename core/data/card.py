@@ -103,6 +103,12 @@ class DatasetCard(Record):
     fingerprint: str = ""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The units that a row under the header named, by variate."""
+        told = (place for finding in self.audit.findings if finding.kind == "units" for place in finding.places)
+        return {place.column: place.text for place in told if place.column in self.variates}
+
     @classmethod
     def of(cls, series: "Series", audit: Audit, **about: Any) -> Self:
         """The card of a series with its audit. ``about`` sets the rest: source, kind, time_column, description ..."""

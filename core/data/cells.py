@@ -36,22 +36,45 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns are read as what, by position. ``time_of_day`` stands beside the date, ``series`` names the series
-    that a row belongs to."""
+    """Which columns are read as what, by position. ``date_parts`` are month and day where ``time`` is the year alone,
+    ``time_of_day`` stands beside the date, ``series`` names the series that a row belongs to."""
 
     values: list[int]
     time: int | None = None
     time_of_day: int | None = None
     series: int | None = None
+    date_parts: tuple[int, ...] = ()
+
+    @property
+    def times(self) -> list[int]:
+        """All columns that say when."""
+        return [i for i in (self.time, *self.date_parts, self.time_of_day) if i is not None]
 
     def stamp(self) -> str:
-        """SQL: the text (or the value) of a row's time."""
-        if self.time_of_day is None:
+        """SQL: the text (or the value) of a row's time; empty where a part of its date is."""
+        if self.time_of_day is None and not self.date_parts:
             return f"c{self.time}"
-        date = f"trim(coalesce(c{self.time}::VARCHAR, ''))"
+        parts = [f"trim(coalesce(c{i}::VARCHAR, ''))" for i in (self.time, *self.date_parts)]
+        if self.date_parts:  # whole numbers that became fractions on the way
+            parts = [f"regexp_replace({part}, '\\.0$', '')" for part in parts]
+        date = " || '-' || ".join(parts)
+        if self.time_of_day is None:
+            return date
         clock = f"replace(trim(coalesce(c{self.time_of_day}::VARCHAR, '')), '.', ':')"
         minutes = f"CASE WHEN contains({clock}, ':') OR {clock} = '' THEN '' ELSE ':00' END"
         return f"trim({date} || ' ' || {clock} || {minutes})"
+
+    def texts(self, columns: list[list[str]]) -> list[str]:
+        """The same of a sample: for each row the text of its time, empty where its first part is."""
+        if self.time is None:
+            return []
+        rows = zip(*(columns[i] for i in (self.time, *self.date_parts)), strict=True)
+        dates = ["-".join(part.strip().removesuffix(".0") for part in row) if row[0].strip() else "" for row in rows]
+        if self.time_of_day is None:
+            return dates if self.date_parts else columns[self.time]
+        clocks = [text.strip().replace(".", ":") for text in columns[self.time_of_day]]
+        clocks = [text if ":" in text else f"{text}:00" for text in clocks]
+        return [f"{date} {clock}" if date else "" for date, clock in zip(dates, clocks, strict=True)]
 
 
 class Cells:
@@ -254,7 +277,7 @@ class Cells:
             return
         rows = ", ".join(str(row) for row in gone[: self.places])
         text = f"left(coalesce({layout.stamp()}::VARCHAR, ''), 60)"
-        used = [i for i in (layout.time, layout.time_of_day) if i is not None]
+        used = layout.times
         texts = self.ask(f"SELECT {text} FROM {self._numbered(used)} WHERE n IN ({rows}) ORDER BY n")
         name = self.source.names[used[0]]
         cells = zip(gone[: self.places], texts, strict=True)

@@ -27,7 +27,8 @@ class Column(Record):
 class Choice(Record):
     """How to read a file: enough to read it again the same way. Column names are those of the proposal.
 
-    ``time_of_day`` is a second column where date and time of day stand apart. ``series_column`` names a row's series in
+    ``date_parts`` are the columns of month and day where ``time_column`` holds the year alone; ``time_of_day`` is a
+    further column where date and time of day stand apart. ``series_column`` names a row's series in
     a long table; each series becomes a variate, or one for each value column. ``day_first`` is only asked of times such
     as 01/02/2020; None lets the values decide and is refused where they cannot. ``zone`` is where times without an
     offset were taken. ``gaps``: insert rows without values so that a step is a step, or keep the rows as they are.
@@ -38,6 +39,7 @@ class Choice(Record):
     """
 
     time_column: str | None = None
+    date_parts: list[str] = Field(default_factory=list, max_length=2)
     time_of_day: str | None = None
     series_column: str | None = None
     value_columns: list[str] = Field(default_factory=list)
@@ -74,6 +76,7 @@ class Proposal(Record):
     columns: list[Column]
     rows: list[list[str]]
     time_column: str | None
+    date_parts: list[str] = Field(default_factory=list)
     time_of_day: str | None = None
     series_column: str | None = None
     zone: str = "UTC"
@@ -90,5 +93,6 @@ class Proposal(Record):
     @property
     def choice(self) -> Choice:
         """The proposal, accepted as it stands."""
-        same = ("time_column", "time_of_day", "series_column", "value_columns", "decimal", "thousands", "zone")
+        same = ("time_column", "date_parts", "time_of_day", "series_column", "value_columns")
+        same = (*same, "decimal", "thousands", "zone")
         return Choice(**{field: getattr(self, field) for field in same})

@@ -13,6 +13,8 @@ HINTS = re.compile(
     r"(?i)(^|[^a-z])(date|time|datetime|timestamp|stamp|ts|ds|day|month|year|week|hour|period|datum|zeit|fecha|heure)"
     r"($|[^a-z])|date|time"
 )
+DATED = re.compile(r"(?i)date|datum|fecha|timestamp|(^|[^a-z])(day|tag|time|zeit)($|[^a-z])")
+SHEET = (20_000, 80_000)  # days of a spreadsheet: October 1954 to January 2119
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 ABBREVIATIONS = {  # those with one meaning; CST, BST and IST have several
     "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
@@ -74,6 +76,8 @@ class Clock:
         scale = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1, "epoch_ns": 1e-3}.get(self.kind)
         if scale is not None:  # a double holds microseconds exactly until the year 2255
             return f"try_cast(round({number} * {scale}) AS BIGINT)"
+        if self.kind == "sheet":  # day 25,569 is the first of 1970; to the second, as its fraction is rounded
+            return f"try_cast(round(({number} - 25569) * 86400) * 1000000 AS BIGINT)"
         if self.kind == "integer":
             return f"CASE WHEN {number} = round({number}) THEN try_cast({number} AS BIGINT) END"
         if self.kind == "typed":
@@ -98,11 +102,12 @@ class Clock:
         return f"epoch_us(try_strptime({text}, [{formats}])::TIMESTAMP)"
 
 
-def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
+def recognise(texts: list[str], hinted: bool, first: bool, dated: bool = False) -> Clock | None:
     """The clock that all but a few of the non-empty texts follow, or None.
 
     Bare numbers count as times only in a column named like one (``hinted``) or in the ``first`` column when they rise;
-    whole numbers without a calendar only when they count up by one.
+    whole numbers without a calendar only when they count up by one. In a column named like a date (``dated``) numbers
+    of the right size are days as a spreadsheet counts them.
     """
     filled = [text.strip() for text in texts if text.strip()]
     numbers = _numbers(filled)
@@ -111,6 +116,8 @@ def recognise(texts: list[str], hinted: bool, first: bool) -> Clock | None:
     rises = [b - a for a, b in pairwise(numbers)]
     if not (hinted or (first and rises and sum(r > 0 for r in rises) >= 0.9 * len(rises))):
         return None
+    if dated and all(SHEET[0] <= n < SHEET[1] for n in numbers):
+        return Clock("sheet", "days as a spreadsheet counts them, 1 is 1 January 1900")
     clock = _of_numbers(numbers)
     counts_up = len(rises) > 1 and all(r == 1 for r in rises)
     return None if clock and clock.is_index and not counts_up else clock

@@ -5,13 +5,14 @@ in ``audit.py``. Nothing is dropped, filled or read another way without a findin
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from core.data.audit import PLACES, settle
 from core.data.card import Audit
 from core.data.cells import Cells, Layout, too_many_values
 from core.data.choice import Choice, Column, Proposal, Role
-from core.data.clock import HINTS, Clock, forced, readings, recognise, settled_order
+from core.data.clock import DATED, HINTS, Clock, forced, readings, recognise, settled_order
 from core.data.engine import reader
 from core.data.numbers import MARKS, Numbers, written
 from core.data.series import Series
@@ -23,6 +24,11 @@ from core.settings import Settings
 __all__ = ["Choice", "Column", "Proposal", "parse", "sniff"]
 
 TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
+PARTS = (  # year, month, day: what their columns are called, and which whole numbers stand there
+    (re.compile(r"(?i)year|yr|jahr|annee|année|ano|año"), 1000, 2200),
+    (re.compile(r"(?i)month|mon|mo|monat|mois|mes|mês"), 1, 12),
+    (re.compile(r"(?i)day|dy|dom|day of month|tag|jour|dia|día"), 1, 31),
+)
 HOUR = re.compile(r"(?i)(^|[^a-z])(hour|hours|hr|h|time|stunde|heure|hora)($|[^a-z])")
 NAMES = re.compile(
     r"(?i)(^|[^a-z])(id|ids|series|item|store|sensor|station|site|variable|name|key|group)($|[^a-z])|_id$"
@@ -45,19 +51,26 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         numbers = written(columns) if source.kind == "text" else Numbers()
         clocks = _clocks(source, columns)
         time = _time_column(source, clocks)
-        beside = None if time is None else _beside(source, columns, time)
-        if time is not None and beside is not None:
-            clocks[time] = recognise(_joined(columns, time, beside), True, True)
+        parts = _date_parts(source, columns)
+        if parts and (time is None or time in parts or (clock := clocks[time]) is None or clock.is_index):
+            time = parts[0]
+        else:
+            parts = ()
+        when = Layout([], time, date_parts=parts[1:])
+        beside = None if time is None else _beside(source, columns, when)
+        when = replace(when, time_of_day=beside)
+        if time is not None and len(when.times) > 1:
+            clocks[time] = recognise(when.texts(columns), True, True)
         roles: list[Role] = [_role(source, i, texts, numbers) for i, texts in enumerate(columns)]
         late = [i for i, role in enumerate(roles) if role == "empty"]
         for i, count in zip(late, cells.count_numbers(late, numbers), strict=True):
             roles[i] = "value" if count else "empty"
         clock, ambiguous, times, texts = None, None, [], []
         if time is not None:
-            roles[time], clock = "time", clocks[time]
-            if beside is not None:
-                roles[beside] = "time"
-            texts = [text for text in _joined(columns, time, beside) if text.strip()][:3]
+            clock = clocks[time]
+            for i in when.times:
+                roles[i] = "time"
+            texts = [text for text in when.texts(columns) if text.strip()][:3]
             if clock is not None and clock.two_readings:
                 order = settled_order(*cells.largest_parts(time, clock.separator))
                 if order is None:
@@ -68,7 +81,7 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
             if clock is not None and ambiguous is None:
                 found = cells.shown(clock, texts)
                 times = ["cannot be read" if t is None else moment(t, not clock.is_index) for t in found]
-        series = None if time is None else _series_column(cells, columns, roles, Layout([], time, beside))
+        series = None if time is None else _series_column(cells, columns, roles, when)
         if series is not None:
             roles[series] = "series"
     values = [name for name, role in zip(source.names, roles, strict=True) if role == "value"]
@@ -107,6 +120,7 @@ def sniff(path: Path, original_name: str, max_mb: int | None = None) -> Proposal
         ],
         rows=[list(row) for row in sample[:3]],
         time_column=source.names[time] if time is not None else None,
+        date_parts=[source.names[i] for i in when.date_parts],
         time_of_day=source.names[beside] if beside is not None else None,
         series_column=source.names[series] if series is not None else None,
         zone=_named_zone(texts[0]) if clock and clock.offset and texts else "UTC",
@@ -147,18 +161,21 @@ def parse(
     beside, series = (
         None if c is None else _index(source, c, name) for c in (choice.time_of_day, choice.series_column)
     )
-    used = [*columns, *(i for i in (time, beside, series) if i is not None)]
+    parts = tuple(_index(source, each, name) for each in choice.date_parts)
+    layout = Layout(columns, time, beside, series, parts)
+    used = [*columns, *layout.times, *([] if series is None else [series])]
     if len(set(used)) < len(used):
         raise UserError("A column is chosen twice. Choose each once, as time, as the name of a series or as a value.")
-    if time is None and (beside is not None or series is not None):
-        raise UserError("A time of day or a column of series names needs a time column beside it. Choose one.")
-    layout = Layout(columns, time, beside, series)
+    if time is None and (len(used) > len(columns)):
+        raise UserError(
+            "Month and day, a time of day or a column of series names need a time column beside them. Choose one."
+        )
     if source.rows is not None and source.rows * len(columns) > limit:
         raise too_many_values(limit)
     zone = _zone(choice.zone)
     with source.readable() as file, reader(file.parent) as connection:
         cells = Cells(connection, file, source, places)
-        clock = None if time is None else _chosen_clock(cells, time, beside, choice.day_first)
+        clock = None if time is None else _chosen_clock(cells, layout, choice.day_first)
         raw = cells.read(layout, clock, choice.numbers, limit)
     raw.absolute = clock is None or clock.absolute
     times, values, audit = settle(raw, choice, limit)
@@ -190,31 +207,37 @@ def _named_zone(text: str) -> str:
         return "UTC"
 
 
-def _joined(columns: list[list[str]], time: int, beside: int | None) -> list[str]:
-    """The texts of the time column, with their time of day where that stands in a column of its own."""
-    if beside is None:
-        return columns[time]
-    clocks = [text.strip().replace(".", ":") for text in columns[beside]]
-    clocks = [text if ":" in text else f"{text}:00" for text in clocks]
-    return [
-        f"{date.strip()} {clock}" if date.strip() else "" for date, clock in zip(columns[time], clocks, strict=True)
-    ]
+def _date_parts(source: Source, columns: list[list[str]]) -> tuple[int, ...]:
+    """Columns of year, month and day, in this order, where a table has its date in them; day may be missing."""
+    found: list[int] = []
+    for names, low, high in PARTS:
+        at = next((i for i, name in enumerate(source.names) if names.fullmatch(name.strip())), None)
+        filled = [] if at is None else [text.strip().removesuffix(".0") for text in columns[at] if text.strip()]
+        if at is None or not filled or not all(t.isdecimal() and low <= int(t) <= high for t in filled):
+            break
+        found.append(at)
+    return tuple(found) if len(found) > 1 else ()
 
 
-def _beside(source: Source, columns: list[list[str]], time: int) -> int | None:
+def _beside(source: Source, columns: list[list[str]], when: Layout) -> int | None:
     """The column with the time of day, where the time column holds dates alone and they repeat."""
-    dates = [text.strip() for text in columns[time] if text.strip()]
-    if source.kind != "text" or not dates or any(":" in text for text in dates) or len(set(dates)) == len(dates) > 1:
+    dates = [text.strip() for text in when.texts(columns) if text.strip()]
+    if (
+        (source.kind != "text" and not when.date_parts)
+        or not dates
+        or any(":" in text for text in dates)
+        or len(set(dates)) == len(dates) > 1
+    ):
         return None
     for i, texts in enumerate(columns):
         filled = [text.strip() for text in texts if text.strip()]
-        if i == time or not filled:
+        if i in when.times or not filled:
             continue
         clocks = all(TIME_OF_DAY.fullmatch(text) for text in filled) and (
             ":" in filled[0] or HOUR.search(source.names[i]) is not None
         )
         hours = HOUR.search(source.names[i]) is not None and all(re.fullmatch(r"\d|[01]\d|2[0-3]", t) for t in filled)
-        if (clocks or hours) and recognise(_joined(columns, time, i), True, True):
+        if (clocks or hours) and recognise(replace(when, time_of_day=i).texts(columns), True, True):
             return i
     return None
 
@@ -253,8 +276,8 @@ def _clocks(source: Source, columns: list[list[str]]) -> list[Clock | None]:
         if kind in ("time", "zoned"):
             found.append(Clock("typed", "times", offset=kind == "zoned"))
         else:
-            named = HINTS.search(source.names[i]) is not None
-            found.append(recognise(texts, named, i == 0) if kind != "other" else None)
+            named, dated = (pattern.search(source.names[i]) is not None for pattern in (HINTS, DATED))
+            found.append(recognise(texts, named, i == 0, dated) if kind != "other" else None)
     return found
 
 
@@ -270,12 +293,13 @@ def _time_column(source: Source, clocks: list[Clock | None]) -> int | None:
     return min((i for i, clock in enumerate(clocks) if clock is not None), key=rank, default=None)
 
 
-def _chosen_clock(cells: Cells, time: int, beside: int | None, day_first: bool | None) -> Clock:
+def _chosen_clock(cells: Cells, layout: Layout, day_first: bool | None) -> Clock:
     """The clock of the column a person chose; stricter than a guess about the reading, laxer about the shape."""
     source, sample = cells.source, cells.sample()
     columns = [list(texts) for texts in zip(*sample, strict=True)] if sample else [[] for _ in source.names]
-    texts, name = _joined(columns, time, beside), source.names[time]
-    clock = recognise(texts, True, True) if beside is not None else _clocks(source, columns)[time]
+    time, texts = layout.times[0], layout.texts(columns)
+    name = source.names[time]
+    clock = recognise(texts, True, True) if len(layout.times) > 1 else _clocks(source, columns)[time]
     clock = clock or forced(texts)
     filled = [text for text in texts if text.strip()]
     if clock is None:

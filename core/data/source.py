@@ -270,7 +270,7 @@ def _dialect(source: Source, text: str, complete: bool, original_name: str) -> S
         skip, row = units
         places = [Place(row=skip, column=n, text=short(u)) for n, u in zip(names, row, strict=True) if u.strip()]
         told = ", ".join(f"{place.column} in {place.text}" for place in places[:5])
-        sentence = f"Row {skip:,} under the header holds units, not data ({told}); left out."
+        sentence = f"Row {skip:,} under the header holds units, not data ({told}); kept in the card, not read as a row."
         findings.append(Finding(kind="units", count=1, places=places, sentence=sentence))
     return replace(
         source,

@@ -13,10 +13,11 @@ import re
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ from core.errors import UserError
 
 BLOCK = 1 << 20
 WHOLE = 200  # MB of a workbook or of JSON, which are held in memory as a whole
+PARQUET = {".parquet", ".pq"}
 TEXT = {".csv", ".tsv", ".txt", ".tab", ".dat", ".psv"}  # files that may lie together in one archive
 LAYERS = 3  # an archive in an archive is opened; deeper is no file of a person
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
@@ -63,6 +65,23 @@ def unpack(path: Path, name: str, max_mb: int, folder: Path) -> Unpacked:
     return found
 
 
+def together(files: Sequence[tuple[IO[bytes], str]], target: Path, max_mb: int) -> None:
+    """Several files as one archive, so that ``unpack`` treats them as it does those of an archive. Raises UserError for
+    two of one name and beyond the size that an upload may have."""
+    names = [PurePosixPath(name).name for _, name in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"Two of the files are called {name}. Upload each under a name of its own.")
+    size = 0
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for (file, _), name in zip(files, names, strict=True):
+            with archive.open(name, "w", force_zip64=True) as out:
+                while block := file.read(BLOCK):
+                    size += len(block)
+                    _fits(size, "What was chosen", max_mb)
+                    out.write(block)
+
+
 def _opened(packed: Unpacked, max_mb: int, folder: Path, made: list[Path]) -> Unpacked | None:
     """One layer less; None where there is none."""
     if not packed.path.is_file():
@@ -93,6 +112,9 @@ def _opened(packed: Unpacked, max_mb: int, folder: Path, made: list[Path]) -> Un
                     f"{many(len(members), 'file')} of one shape were taken out of {name} and put one under the other, "
                     f"from {member.filename} to {members[-1].filename}."
                 )
+                if PurePosixPath(member.filename).suffix.lower() in PARQUET:
+                    work = partial(_join_parquet, archive, members, name, max_mb, folder)
+                    return write("parquet", f"{stem}.parquet", said, work)
                 return write("part", f"{stem}.csv", said, lambda to: _join(archive, members, name, to, max_mb))
             said = f"{member.filename} was taken out of {name}."
             place = PurePosixPath(member.filename).name
@@ -163,8 +185,8 @@ def _archive(packed: Unpacked) -> Iterator[zipfile.ZipFile]:
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
-    """The file of an archive, or its text files in the order of their names; what systems add by themselves does not
-    count."""
+    """The file of an archive, or its text or Parquet files in the order of their names; what systems add by themselves
+    does not count."""
 
     def counts(one: zipfile.ZipInfo) -> bool:
         place = PurePosixPath(one.filename)
@@ -173,7 +195,8 @@ def _members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     found = [one for one in archive.infolist() if counts(one)]
     if not found:
         raise UserError(f"{name} is an archive without a file. Choose one with a table inside.")
-    if len(found) > 1 and not all(PurePosixPath(one.filename).suffix.lower() in TEXT for one in found):
+    endings = {PurePosixPath(one.filename).suffix.lower() for one in found}
+    if len(found) > 1 and not (endings <= TEXT or endings <= PARQUET):
         raise UserError(
             f"{name} holds {many(len(found), 'file')}: {listed([one.filename for one in found], 5)}. Unpack it and "
             "upload the one with the series."
@@ -222,6 +245,39 @@ def _join(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, t
         raise UserError(
             f"{name} is a damaged archive: it cannot be unpacked to its end. Copy or pack it again."
         ) from error
+
+
+def _join_parquet(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, max_mb: int, folder: Path, to: Path
+) -> None:
+    """Parquet files with the same columns, one under the other. Raises UserError where they differ."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    part, out, schema = folder / f"{secrets.token_hex(8)}.part", None, None
+    try:
+        for member in members:
+            _extract(archive, member, name, part, max_mb)
+            with parquet.ParquetFile(part) as file:
+                if schema is None:
+                    schema = file.schema_arrow.remove_metadata()
+                    out = parquet.ParquetWriter(to, schema)
+                elif not file.schema_arrow.remove_metadata().equals(schema):
+                    raise UserError(
+                        f"{name} holds {many(len(members), 'file')} that differ in their columns: "
+                        f"{listed(schema.names, 5)} in {members[0].filename}, {listed(file.schema_arrow.names, 5)} in "
+                        f"{member.filename}, or in the types of these. Upload the one with the series."
+                    )
+                for batch in file.iter_batches():
+                    if out is not None:
+                        out.write_batch(batch.replace_schema_metadata(None))
+                _fits(to.stat().st_size, name, max_mb)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"A Parquet file in {name} is damaged. Export it again.") from error
+    finally:
+        if out is not None:
+            out.close()
+        part.unlink(missing_ok=True)
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, to: Path, max_mb: int) -> None:

@@ -52,7 +52,7 @@ def show(card: DatasetCard) -> None:
         found, shown = profiled(card.id, card.fingerprint), colors()
         st.markdown(f"**{in_words(found)}**")
         _suggested(card, found)
-        st.dataframe(table(found), hide_index=True, column_config=COLUMNS, key=f"profile-table-{card.id}")
+        st.dataframe(table(found, card.units), hide_index=True, column_config=COLUMNS, key=f"profile-table-{card.id}")
         if len(found.variates) > 1 and found.tied:
             st.markdown("**Correlation of changes**", help="Of each variate's change from step to step, pair by pair.")
             inspect.show(charts.ties(found, shown), key=f"profile-ties-{card.id}")
@@ -79,11 +79,12 @@ def closest(found: Profile) -> str:
     return f"Closest of all {len(found.variates)}: {one} and {other}, {value:.2f}.{drawn}"
 
 
-def table(found: Profile) -> pd.DataFrame:
+def table(found: Profile, units: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "variate": one.name,
+                **({"unit": units.get(one.name, "")} if units else {}),
                 "missing": one.missing,
                 "mean": one.mean,
                 "deviation": one.deviation,

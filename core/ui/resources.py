@@ -154,21 +154,32 @@ def _measuring() -> Measuring:
     return Measuring()
 
 
-def keep_upload(file: UploadedFile, ending: str) -> Path:
-    """Write an uploaded file to the upload folder under a name of our own and return its path.
+def keep_upload(files: list[UploadedFile], ending: str) -> Path:
+    """Write an uploaded file, or several as one archive, to the upload folder under a name of our own; its path.
 
     The name is random, so nothing of the uploaded one reaches the file system. Raises UserError over the size limit.
     """
-    limit = settings().max_upload_mb
-    if file.size > limit * 2**20:
+    from core.data.unpack import together
+
+    limit, size = settings().max_upload_mb, sum(file.size for file in files)
+    if size > limit * 2**20:
+        named = files[0].name if len(files) == 1 else f"These {len(files):,} files"
         raise UserError(
-            f"{file.name} has {file.size / 2**20:,.0f} MB, and {limit:,} MB is the limit here. "
-            "Upload a part of it, or raise SCALESCOPE_MAX_UPLOAD_MB."
+            f"{named} {'has' if len(files) == 1 else 'have'} {size / 2**20:,.0f} MB, and {limit:,} MB is the limit "
+            "here. Upload a part of it, or raise SCALESCOPE_MAX_UPLOAD_MB."
         )
     path = settings().uploads / f"{secrets.token_hex(8)}.{ending}"
-    file.seek(0)
-    with path.open("wb") as out:
-        shutil.copyfileobj(file, out, 1 << 20)
+    for file in files:
+        file.seek(0)
+    try:
+        if len(files) > 1:
+            together([(file, file.name) for file in files], path, limit)
+        else:
+            with path.open("wb") as out:
+                shutil.copyfileobj(files[0], out, 1 << 20)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -88,6 +88,11 @@ READABLE: dict[str, tuple[bytes, tuple[str, ...], Sequence[Sequence[float | None
     "date and time apart": (b"date,time,a\n2024-01-01,00:00,1\n2024-01-01,01:00,2\n2024-01-01,02:00,3\n", ("a",), [[1, 2, 3]], set()),
     "date and time with dots": (b"Date;Time;a\n10/03/2004;22.00.00;1,5\n10/03/2004;23.00.00;2\n13/03/2004;00.00.00;3\n", ("a",), [[1.5, 2, *[None] * 48, 3]], {"gaps", "missing"}),
     "date and hour": (b"date,hour,a\n2024-01-01,0,1\n2024-01-01,1,2\n2024-01-01,2,3\n", ("a",), [[1, 2, 3]], set()),
+    "year, month, day": (b"No,year,month,day,hour,a\n1,2010,1,31,22,1\n2,2010,1,31,23,2\n3,2010,2,1,0,NA\n4,2010,2,1,1,4\n", ("No", "a"), [[1, 2, 3, 4], [1, 2, None, 4]], {"not_numeric", "missing"}),
+    "year and month": (b"year,month,a\n2010,11,1\n2010,12,2\n2011,1,3\n", ("a",), [[1, 2, 3]], set()),
+    "year and month as fractions": (b"year,month,a\n2010.0,11.0,1\n2010.0,12.0,2\n2011.0,1.0,3\n", ("a",), [[1, 2, 3]], set()),
+    "a date beside its parts": (b"year,month,day,date,a\n2010,1,31,2010-01-31,1\n2010,2,1,2010-02-01,2\n", ("year", "month", "day", "a"), [[2010] * 2, [1, 2], [31, 1], [1, 2]], {"constant"}),
+    "a day that is none": (b"year,month,day,a\n2010,2,27,1\n2010,2,28,2\n2010,2,31,5\n2010,3,1,3\n", ("a",), [[1, 2, 3]], {"unreadable_time"}),
     "long": (b"id,date,y\nA,2024-01-01,1\nA,2024-01-02,2\nA,2024-01-03,3\nB,2024-01-02,5\nB,2024-01-03,6\nB,2024-01-01,4\n", ("A", "B"), [[1, 2, 3], [4, 5, 6]], {"long"}),
     "long, later start": (b"date,store,y\n2024-01-01,1,1\n2024-01-02,1,2\n2024-01-02,2,5\n2024-01-03,1,3\n2024-01-03,2,6\n2024-01-04,1,4\n2024-01-04,2,7\n", ("1", "2"), [[1, 2, 3, 4], [None, 5, 6, 7]], {"long", "missing"}),
     "long, two values": (b"date,site,a,b\n2024-01-01,n,1,2\n2024-01-01,s,3,4\n2024-01-02,n,5,6\n2024-01-02,s,7,8\n", ("n: a", "n: b", "s: a", "s: b"), [[1, 5], [2, 6], [3, 7], [4, 8]], {"long"}),
@@ -222,6 +227,8 @@ STAMPS: dict[str, tuple[list[str], str]] = {  # three texts of 1, 2 and 3 Januar
     "zone names": (["2024-01-01 01:00 Europe/Berlin", "2024-01-02 01:00 Europe/Berlin"], "2024-01-01"),
     "zone in brackets": (["2024-01-01T01:00:00[Europe/Berlin]", "2024-01-02T01:00:00[Europe/Berlin]"], "2024-01-01"),
     "zone abbreviations": (["2024-06-01 02:00 CEST", "2024-06-02 02:00 CEST"], "2024-06-01"),
+    "spreadsheet days": (["45292", "45293", "45294"], "2024-01-01"),
+    "spreadsheet times": (["45292.0416666667", "45292.0833333333", "45292.125"], "2024-01-01T01:00"),
     "epoch with a fraction": (["1704067200.5", "1704067201.5"], "2024-01-01T00:00:00.5"),
 }  # fmt: skip
 
@@ -235,6 +242,21 @@ def test_times(read: Callable[..., tuple[Series, Audit]], case: str) -> None:
     assert series.times[0] == np.datetime64(first, "us")
     assert len(series) == len(texts)
     assert not audit.findings
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "first", "last"),
+    [
+        ("year,month,day,hour", ["2010,1,31,22", "2010,1,31,23", "2010,2,1,0"], "2010-01-31T22:00", "2010-02-01T00:00"),
+        ("Year,Month", ["2010,11", "2010,12", "2011,1"], "2010-11-01", "2011-01-01"),
+        ("day;month;year", ["31;12;2010", "1;1;2011", "2;1;2011"], "2010-12-31", "2011-01-02"),
+    ],
+)
+def test_a_date_in_several_columns(read, header, rows, first, last) -> None:
+    mark = ";" if ";" in header else ","
+    series, audit = read("\n".join([f"{header}{mark}a", *(f"{row}{mark}{i}" for i, row in enumerate(rows))]).encode())
+    assert series.variates == ("a",) and not audit.findings
+    assert (series.times[0], series.times[-1]) == (np.datetime64(first, "us"), np.datetime64(last, "us"))
 
 
 def test_an_ambiguous_order_is_asked_and_never_guessed(tmp_path: Path) -> None:
@@ -290,6 +312,29 @@ def test_wall_clock_times_are_stored_in_utc_with_their_zone(read: Callable[..., 
         assert series.zone == "Europe/Berlin"
         assert (series.times == utc.tz_localize(None).to_numpy()).all()
         assert not audit.findings
+
+
+@pytest.mark.parametrize("by", ["series", "time"])
+def test_hours_that_come_twice_are_told_apart_in_every_series_of_a_long_table(read, by) -> None:
+    """Row by row the clock goes back at every change of series, too."""
+    utc = pd.date_range("2024-10-26", periods=72, freq="h", tz="UTC")
+    rows = [(s, t, i) for s in "AB" for i, t in enumerate(utc.tz_convert("Europe/Berlin"))]
+    if by == "time":
+        rows.sort(key=lambda row: row[1])
+    text = "id,t,a\n" + "".join(f"{s},{t:%Y-%m-%d %H:%M},{i}\n" for s, t, i in rows)
+    series, audit = read(text.encode(), zone="Europe/Berlin")
+    assert series.variates == ("A", "B")
+    assert (series.times == utc.tz_localize(None).to_numpy()).all()
+    assert (series.values == np.arange(72)[:, None]).all()
+    assert {finding.kind for finding in audit.findings} == {"long"}
+
+
+def test_an_hour_that_could_be_either_is_named(read: Callable[..., tuple[Series, Audit]]) -> None:
+    data = "t,a\n" + "".join(f"2024-10-27 {h:02d}:30,{h}\n" for h in range(6))
+    series, audit = read(data.encode(), zone="Europe/Berlin", gaps="keep")
+    assert series.times[2] == np.datetime64("2024-10-27T01:30")
+    told = [finding.sentence for finding in audit.findings if finding.kind == "zone"]
+    assert told == ["1 time is one of two hours in Europe/Berlin, where clocks go back; read as the second."]
 
 
 def test_days_of_a_zone_stay_days_when_clocks_change(read: Callable[..., tuple[Series, Audit]]) -> None:

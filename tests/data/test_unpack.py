@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import feather
+from pyarrow import feather, parquet
 
 from core.data.read import parse, sniff
-from core.data.unpack import unpack
+from core.data.unpack import together, unpack
 from core.errors import UserError
 
 ROWS = 40
@@ -94,7 +94,20 @@ def locked() -> bytes:
     return bytes(content)
 
 
+def parquets(**columns: list[float]) -> bytes:
+    """An archive of Parquet files, each with the times of a part and one column."""
+    files = {}
+    for k, (name, values) in enumerate(columns.items()):
+        out = io.BytesIO()
+        when = pa.array(np.array(HOURS[20 * k : 20 * k + 20], "datetime64[us]"))
+        parquet.write_table(pa.table({"when": when, name.rstrip("12"): values}), out)
+        files[f"{name}.parquet"] = out.getvalue()
+    return zipped(files)
+
+
 BAD = {
+    "two shapes of Parquet": ("a.zip", parquets(load=[1.0] * 20, other=[2.0] * 20), "differ in their columns"),
+    "damaged Parquet": ("a.zip", zipped({"a.parquet": b"PAR1", "b.parquet": b"PAR1"}), "is damaged"),
     "cut gzip": ("a.csv.gz", gzip.compress(CSV * 50)[:-40], "damaged archive"),
     "gzip of noise": ("a.csv.gz", b"\x1f\x8b\x08" + bytes(range(60)), "damaged archive"),
     "cut zip": ("a.zip", zipped({"a.csv": CSV})[:-30], "but is damaged"),
@@ -132,6 +145,28 @@ def test_what_is_held_whole_is_bounded(kind: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("core.data.unpack.WHOLE", 0.001)
     with pytest.raises(UserError, match="Export it as CSV or Parquet"):
         unpack(path, name, 10, tmp_path)
+
+
+def test_parquet_files_of_one_shape_are_one_table(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(parquets(load1=list(LOAD[:20]), load2=list(LOAD[20:])))
+    found = unpack(path, "a.zip", 10, tmp_path)
+    series, _ = parse(found.path, sniff(found.path, found.name).choice, found.name)
+    np.testing.assert_allclose(series.values[:, 0], LOAD, rtol=1e-6)
+    assert set(tmp_path.iterdir()) == {path, found.path}
+
+
+def test_files_become_an_archive_that_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    lines = CSV.decode().splitlines(keepends=True)
+    late, early = "".join([lines[0], *lines[13:]]).encode(), "".join(lines[:13]).encode()
+    both = [(io.BytesIO(late), "part 10.csv"), (io.BytesIO(early), "../part 9.csv")]
+    together(both, tmp_path / "upload", 10)
+    found = unpack(tmp_path / "upload", "parts.zip", 10, tmp_path)
+    assert found.path.read_bytes().replace(b"\r", b"") == CSV.replace(b"\r", b"")
+    with pytest.raises(UserError, match="Two of the files are called a"):
+        together([(io.BytesIO(), "a.csv"), (io.BytesIO(), "b/a.csv")], tmp_path / "twice", 10)
+    with pytest.raises(UserError, match="more than the 1 MB"):
+        together([(io.BytesIO(bytes(700_000)), name) for name in ("a.csv", "b.csv")], tmp_path / "large", 1)
 
 
 def test_names_in_an_archive_reach_no_folder(tmp_path: Path) -> None:

@@ -54,6 +54,33 @@ def test_what_was_uploaded_does_not_stay_in_the_folder(app, home):
     assert stored() == []
 
 
+def test_several_files_of_one_shape_become_one_dataset(app, home):
+    lines = GOOD.splitlines(keepends=True)
+    at = app("data")
+    at.file_uploader[0].upload("house 2.csv", "".join([lines[0], *lines[101:]]).encode())
+    at.file_uploader[0].upload("house 1.csv", "".join(lines[:101]).encode())
+    sound(at.run())
+    assert "2 files of one shape" in words(at)
+    assert len(list((home / "uploads").iterdir())) == 1
+    at.button(key="add").click().run()
+    assert (stored()[0].rows, stored()[0].variates) == (200, ["load", "temperature"])
+
+
+def test_units_under_the_header_stay_with_the_card(app):
+    lines = GOOD.splitlines(keepends=True)
+    at = upload(app("data"), "a.csv", "".join([lines[0], ",MW,°C\n", *lines[1:]]))
+    at.button(key="add").click().run()
+    assert stored()[0].units == {"load": "MW", "temperature": "°C"}
+
+
+def test_a_date_in_three_columns_is_confirmed_as_one(app):
+    rows = "".join(f"2024,1,{1 + i},{i % 7}\n" for i in range(28))
+    at = upload(app("data"), "a.csv", "year,month,day,load\n" + rows)
+    assert [row[0] for row in at.dataframe[0].value.to_numpy()] == [f"2024-01-0{day} 00:00:00" for day in (1, 2, 3)]
+    at.button(key="add").click().run()
+    assert (stored()[0].variates, stored()[0].step) == (["load"], "1 day")
+
+
 def test_a_packed_file_is_unpacked_and_the_card_says_so(app, home):
     at = upload(app("data"), "load.csv.gz", gzip.compress(GOOD.encode()))
     assert "load.csv.gz was unpacked (gzip)." in words(at)
