@@ -1,10 +1,10 @@
-# make app · make test · make venv · make gpu · make screenshots · make bench
+# make app · make test · make venv · make gpu · make pretrained · make screenshots · make bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: app venv gpu chromium check test screenshots bench clean
+.PHONY: app venv gpu chromium check test pretrained screenshots bench clean
 
 app: venv  ## install and open the dashboard on http://localhost:$(PORT)
 	@echo "Scalescope: http://localhost:$(PORT)  (Ctrl-C ends it; trainings go on)"
@@ -41,6 +41,9 @@ check: $(VENV)/.test-installed  ## style, types and import contracts
 
 test: check chromium  ## everything, real browser included
 	$(BIN)/python -m pytest
+
+pretrained: venv  ## the lesson's small models, trained anew to assets/pretrained
+	$(BIN)/python -m core.lesson.pretrained
 
 screenshots: $(VENV)/.test-installed chromium  ## every page to docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots
