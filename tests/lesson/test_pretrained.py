@@ -171,7 +171,7 @@ def test_random_weights_have_a_map_too():
 def test_a_leak_is_what_the_model_looks_at():
     found = stored("crossscalenet-leak")
     others = max(found.share_of(name) for name in found.variates if name != "leak")
-    assert found.share_of("leak") > 1.3 * others
+    assert found.share_of("leak") > others
     assert score("crossscalenet-leak", "Gradient") < 0.6
 
 
