@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
-from core.ui import believe, boot, evidence, export, inspect, state, widgets
+from core.ui import believe, boot, evidence, export, inspect, state, whatif, widgets
 from core.ui.charts import attention as charts
 from core.ui.charts.cells import signed, span
 from core.ui.evidence import Asked
@@ -476,6 +476,7 @@ with beside:
             show_beside(inspect.beside(view, other_run))
         except UserError as error:
             widgets.problem(error)
+whatif.section(view, view.step)
 if strips and complete:
     with st.spinner("Taking steps away", show_time=True):
         believe.show(asked, strips)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.ui import boot, export, inspect, state, widgets
+from core.ui import boot, export, inspect, state, whatif, widgets
 from core.ui.charts import forecast as charts
 from core.ui.theme import colors
 
@@ -128,6 +128,8 @@ with side:
         widgets.note(f"{place} z-scored: 1 is the variance of the training part.")
     method = " beside ".join(filter(None, ("forecast", ", ".join(beside))))
     export.buttons("scalescope-forecast", picture, numbers(), view.provenance(method))
+
+whatif.section(view)
 
 others = [name for name in run.spec.targets if name != view.variate]
 if others:
