@@ -27,6 +27,7 @@ from core.training.spec import Spec, Split
 if TYPE_CHECKING:
     from core.models.classification import ScaleFusionClassifier
 
+FOLDER = Path(__file__).parents[2] / "assets" / "lengths"
 NAME, TITLE = "scalefusion-lengths", "ScaleFusion on lengths"
 CLASSES = {"spike": 4, "bump": 16, "swell": 64}  # steps of the event
 LEARNED, JUDGED = (128, 160, 192, 224, 255), (144, 176, 208, 240)  # all of one interval of the length rule
@@ -176,8 +177,8 @@ def tell(found: ScaleFusionClassifier, event: Event) -> Told:
     return Told(event, chances, tuple(Map(m.title, m.values, auprc(m.values, event.weights)) for m in maps))
 
 
-def save(found: ScaleFusionClassifier, card: dict[str, Any], folder: Path) -> None:
-    """One file, the card inside."""
+def save(found: ScaleFusionClassifier, card: dict[str, Any], folder: Path = FOLDER) -> None:
+    """The weights with the card inside, and the card."""
     from core.training.checkpoint import write_tensors
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +186,7 @@ def save(found: ScaleFusionClassifier, card: dict[str, Any], folder: Path) -> No
     (folder / f"{NAME}.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 
-def load(folder: Path) -> ScaleFusionClassifier:
+def load(folder: Path = FOLDER) -> ScaleFusionClassifier:
     """Raises UserError where the file is missing, damaged or not this one."""
     from core.training.checkpoint import load_weights, read_card
 
@@ -217,9 +218,9 @@ def _tensors(events: Sequence[Event]) -> list[Any]:
 
 
 def main() -> None:
-    """``python -m core.lesson.lengths``: trains it into ``assets/pretrained``."""
+    """``python -m core.lesson.lengths``: trains it into ``assets/lengths``."""
     found, card = train()
-    save(found, card, Path(__file__).parents[2] / "assets" / "pretrained")
+    save(found, card, FOLDER)
     measured = card["metrics"]
     told = ", ".join(f"{title} {value:.2f}" for title, value in measured["auprc"].items())
     sys.stdout.write(
