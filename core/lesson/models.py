@@ -19,6 +19,10 @@ LENGTH = 4_000
 LOOKBACK, HORIZON = 96, 24
 FEATURES = ("x0", "x1", "x2", "x3", "x4")
 SMALL = {"width": 16, "dropout": 0.0, "head_dropout": 0.0}
+# of widths 16, 24, 32 and seeds 1 to 3 the least validation error on SYN5, 0.060 of the variance (the others 0.063 to
+# 0.075). Where the published map is bright differs between these nine: AUPRC 0.05 to 0.37, while the gradient has 1.00
+FIFTH: dict[str, Any] = SMALL | {"width": 24}
+LONGER = {"epochs": 30, "patience": 8}
 RECIPE = Recipe(name="lesson", loss="mse", learning_rate=3e-3, epochs=20, patience=6, weight_decay=1)
 
 
@@ -64,11 +68,12 @@ def known(number: int) -> Series:
 
 
 def leaked() -> Series:
-    """SYN5 with one more column: y, moved into the past by the horizon."""
-    series = known(5)
+    """SYN5 with as much noise as signal, and one more column: y, moved into the past by the horizon. No honest model
+    can have an error under the noise's half of the variance."""
+    series = replace(SETS[5], length=LENGTH, noise=1.0).series()
     y = series.values[:, series.variates.index("y")]
     ahead = np.concatenate([y[HORIZON:], np.zeros(HORIZON, np.float32)])
-    return _changed(series, "SYN5 with a leak", {"leak": ahead})
+    return _changed(series, "SYN5, noise 1, with a leak", {"leak": ahead})
 
 
 def correlated() -> Series:
@@ -102,8 +107,10 @@ SHIPPED: dict[str, Shipped] = _all(
     Shipped(
         "crossscalenet-syn5",
         "CrossScaleNet on SYN5",
-        "It forecasts well, and its published attention map does not show why.",
+        "It forecasts well; its attention sees patches of 16 steps.",
         lambda: known(5),
+        config=FIFTH,
+        recipe=LONGER,
     ),
     Shipped(
         "crossscalenet-syn1",
@@ -123,6 +130,8 @@ SHIPPED: dict[str, Shipped] = _all(
         "CrossScaleNet, untrained",
         "Its weights are random: whatever its map shows, nothing was learned.",
         lambda: known(5),
+        config=FIFTH,
+        recipe=LONGER,
         trained=False,
     ),
     Shipped(
@@ -158,7 +167,7 @@ SHIPPED: dict[str, Shipped] = _all(
         "It reads windows of any length, and joins patches from level to level.",
         waves,
         model="scalefusion",
-        config={"dropout": 0.0, "head_dropout": 0.0, "width": 16, "cap": 32},
+        config={"dropout": 0.0, "head_dropout": 0.0, "width": 16, "cap": 16},
         recipe={"weight_decay": 0, "epochs": 8, "learning_rate": 1e-3},
         inputs=("y",),
     ),
@@ -167,7 +176,8 @@ SHIPPED: dict[str, Shipped] = _all(
         "CrossScaleNet with seasonal keys",
         "Its keys come from the seasonal part of what has no season.",
         lambda: known(5),
-        config=SMALL | {"keys": "seasonal"},
+        config=FIFTH | {"keys": "seasonal"},
+        recipe=LONGER,
     ),
     Shipped(
         "crossscalenet-waves",
@@ -179,7 +189,7 @@ SHIPPED: dict[str, Shipped] = _all(
     Shipped(
         "crossscalenet-leak",
         "CrossScaleNet with a leaked target",
-        "One of its inputs is the target's own future.",
+        "One of its inputs is the target's own future, so that its error is less than the noise allows.",
         leaked,
         inputs=(*FEATURES, "leak"),
     ),
