@@ -44,6 +44,7 @@ test: check chromium  ## everything, real browser included
 
 pretrained: venv  ## the lesson's small models, trained anew to assets/pretrained
 	$(BIN)/python -m core.lesson.pretrained
+	$(BIN)/python -m core.lesson.lengths
 
 screenshots: $(VENV)/.test-installed chromium  ## every page to docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots
