@@ -146,8 +146,9 @@ def controls(key: str, lookback_LC: np.ndarray, variates: Sequence[str], variate
     middle.number_input("to step", key=f"{key}-to", **limits)
     usual = _usual(kind, lookback_LC[:, list(variates).index(variate)])
     amount = f"{key}-amount-{kind}-{variate}"
+    session.setdefault(amount, usual)  # not its ``value``: a field with a default of its own cannot be emptied
     right.number_input(
-        TOOLS[kind][1], value=usual, step=abs(usual) / 10 or 0.1, format="%.4g", key=amount, disabled=kind == "mask"
+        TOOLS[kind][1], value=None, step=abs(usual) / 10 or 0.1, format="%.4g", key=amount, disabled=kind == "mask"
     )
     with st.container(horizontal=True, gap="small"):
         st.button("Apply", key=f"{key}-apply", on_click=_typed, args=(key, kind, variate, amount), type="primary")
