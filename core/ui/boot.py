@@ -39,7 +39,10 @@ PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("attention", "Attention", "grid_on", "What the model looked at, and how far to believe the picture."),
     ),
     "Compare": (("studies", "Studies", "science", "Questions of the papers, answered by trainings on this machine."),),
-    "Learn": (("models", "Models", "account_tree", "Every architecture: its data flow, and what it may claim."),),
+    "Learn": (
+        ("lesson", "Lesson", "school", "Attention saliency in six stops, with a model you can poke."),
+        ("models", "Models", "account_tree", "Every architecture: its data flow, and what it may claim."),
+    ),
 }
 
 

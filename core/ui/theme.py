@@ -83,6 +83,12 @@ def colors() -> Colors:
     return COLORS[appearance()]
 
 
+def type_size() -> int:
+    """Pixels of the type in charts: legible from five metres where the page is shown on a projector
+    (``?present=1``)."""
+    return 20 if st.query_params.get("present") == "1" else 12
+
+
 def palette(scales: int, of: Colors | None = None) -> list[str]:
     """One colour per scale, fine to coarse, from dark to light along one hue; the same on every page."""
     stops = [tuple(int(stop[i : i + 2], 16) for i in (1, 3, 5)) for stop in (of or colors()).scales]
@@ -108,7 +114,7 @@ def style(chart: Chart, of: Colors | None = None) -> Chart:
 
 def config(of: Colors | None = None) -> dict[str, Any]:
     """Our Vega-Lite configuration: thin lines, a faint grid, no frame."""
-    c = of or colors()
+    c, size = of or colors(), type_size()
     return {
         "background": "transparent" if of is None else c.ground,
         "font": FONT,
@@ -118,8 +124,8 @@ def config(of: Colors | None = None) -> dict[str, Any]:
         "axis": {
             "labelColor": c.muted,
             "titleColor": c.muted,
-            "labelFontSize": 12,
-            "titleFontSize": 12,
+            "labelFontSize": size,
+            "titleFontSize": size,
             "titleFontWeight": "normal",
             "gridColor": c.line,
             "gridOpacity": 0.7,
@@ -135,13 +141,13 @@ def config(of: Colors | None = None) -> dict[str, Any]:
         "legend": {
             "labelColor": c.text,
             "titleColor": c.muted,
-            "labelFontSize": 12,
-            "titleFontSize": 12,
+            "labelFontSize": size,
+            "titleFontSize": size,
             "titleFontWeight": "normal",
             "orient": "top",
             "symbolStrokeWidth": 2,
         },
-        "title": {"color": c.text, "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 6},
-        "header": {"labelColor": c.text, "titleColor": c.muted, "labelFontSize": 12},
-        "text": {"color": c.text, "fontSize": 12},
+        "title": {"color": c.text, "fontSize": size + 1, "fontWeight": 600, "anchor": "start", "offset": 6},
+        "header": {"labelColor": c.text, "titleColor": c.muted, "labelFontSize": size},
+        "text": {"color": c.text, "fontSize": size},
     }

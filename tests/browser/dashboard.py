@@ -36,7 +36,8 @@ expect.set_options(timeout=PATIENCE)
 # What Streamlit itself puts on the console, each with its reason; nothing of ours.
 IGNORED = (
     # at an address below "/" its front end asks there for the server first, and finds it one level up
-    r"404 \(Not Found\) .*/(start|data|train|forecast|scales|attention|studies|models)/_stcore/(health|host-config)$",
+    r"404 \(Not Found\) .*/(start|data|train|forecast|scales|attention|studies|lesson|models)"
+    r"/_stcore/(health|host-config)$",
 )
 
 

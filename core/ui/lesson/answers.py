@@ -1,0 +1,94 @@
+"""The answers that a stop draws, computed once and shared by all sessions: the stored one while nothing else is asked,
+so that the first picture waits for no model; else the model's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.errors import UserError
+from core.lesson import pretrained
+from core.lesson.models import SHIPPED
+from core.ui import widgets
+
+if TYPE_CHECKING:
+    from core.evaluate.run import LoadedRun
+    from core.lesson.answer import Answer
+
+COMPARED = ("crossscalenet-syn5", "s2tx-syn5", "casa-syn5", "patchtst-syn5", "crossscalenet-broken")
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def of(
+    model: str,
+    step: int | None = None,
+    window: int | None = None,
+    live: bool = False,
+    change: tuple[str, Change] | None = None,
+) -> Answer:
+    """About the window and step that the model is shipped with, or others. ``live``: the model answers even where a
+    stored answer would do. ``change`` makes another window of it, under a name of its own. Raises UserError where the
+    model cannot be read."""
+    one = pretrained.shipped(model)
+    step, window = one.step if step is None else step, one.window if window is None else window
+    if not live and change is None and (step, window) == (one.step, one.window):
+        found = _stored(model, changed(model))
+        if found is not None:
+            return found
+    return _live(model, changed(model), step, window, change[0] if change else "", change[1] if change else None)
+
+
+def changed(model: str) -> int:
+    """Changes when the model is trained again."""
+    path = pretrained.folder_of(model) / f"{model}.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _stored(model: str, version: int) -> Answer | None:
+    return pretrained.stored(model)
+
+
+@st.cache_resource(max_entries=len(SHIPPED), show_spinner="Loading the model")
+def run(model: str, version: int) -> LoadedRun:
+    import torch
+
+    torch.set_num_threads(1)
+    return pretrained.load(model)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Asking the model")
+def _live(model: str, version: int, step: int, window: int, named: str, _change: Change | None) -> Answer:
+    from core.lesson.answer import answer
+
+    loaded, series = run(model, version), pretrained.series_of(model)
+    lookback = None if _change is None else _change(loaded.window(series, window).lookback)
+    return answer(loaded, series, model, window, step, lookback, occlusion=_change is None)
+
+
+def poked(model: str, step: int, window: int, lookback: np.ndarray) -> Answer:
+    """The model's answer to a window that somebody changed; kept nowhere."""
+    from core.lesson.answer import answer
+
+    return answer(run(model, changed(model)), pretrained.series_of(model), model, window, step, lookback)
+
+
+def question(model: str, step: int) -> str:
+    """What a vote is about."""
+    return f"{model} {step}"
+
+
+def offer(model: str, problem: UserError) -> None:
+    """Where a model cannot be read: why, and the way to have it again."""
+    one = pretrained.shipped(model)
+    widgets.problem(problem)
+    if st.button(f"Train {one.title} here", key=f"again-{model}", type="primary", icon=":material/model_training:"):
+        from core.settings import settings
+
+        with st.spinner(f"Training {one.title}, under half a minute", show_time=True):
+            pretrained.make(model, settings().home / "lesson")
+        st.rerun()
