@@ -6,6 +6,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const ROOM = 0.18; // of the range, kept free above and below to drag into
 const STILL = 3; // pixels that are no drag yet
+const MOUSE = 16, FINGER = 28; // pixels from which a point is taken hold of
 const PAUSE = 350; // ms after the last arrow key until its edit is sent
 
 const pokes = new WeakMap();
@@ -49,6 +50,15 @@ class Poke {
     this.plot.onpointerup = (event) => this.up(event);
     this.plot.onpointercancel = () => this.abandon();
     this.plot.onpointerleave = () => !this.drag && this.tell(null);
+    // a finger on the line or on the choice moves it; elsewhere it scrolls the page, or chooses steps. (Browsers do
+    // not follow touch-action on a part of an SVG.)
+    this.plot.addEventListener("touchstart", (event) => {
+      const [px, py, step] = this.where(event.touches[0]);
+      if (step < this.data.past.length && (this.within(step) || this.near(px, py, FINGER) !== null)) {
+        event.preventDefault();
+        this.plot.focus({ preventScroll: true });
+      }
+    }, { passive: false });
     this.plot.onkeydown = (event) => this.key(event);
     this.plot.onfocus = () => { this.at ??= this.data.past.length - 1; this.paint(); };
     this.plot.onblur = () => { this.flush(); this.anchor = null; this.paint(); };
@@ -237,9 +247,13 @@ class Poke {
     return [px, py, Math.floor((px - this.left) / this.wide)];
   }
 
+  within(step) {
+    return this.selection !== null && step >= this.selection[0] && step < this.selection[1];
+  }
+
   near(px, py, reach) {
     let best = null, least = reach;
-    const around = Math.ceil(6 / this.wide), step = Math.floor((px - this.left) / this.wide);
+    const around = Math.ceil(8 / this.wide), step = Math.floor((px - this.left) / this.wide);
     for (let i = step - around; i <= step + around; i++) {
       const value = this.values[i] ?? null;
       if (value === null) continue;
@@ -255,8 +269,8 @@ class Poke {
     if (step >= steps) return;
     this.flush();
     this.anchor = null;
-    const inside = this.selection && step >= this.selection[0] && step < this.selection[1];
-    const point = inside ? null : this.near(px, py, event.pointerType === "mouse" ? 16 : 28);
+    const inside = this.within(step);
+    const point = inside ? null : this.near(px, py, event.pointerType === "mouse" ? MOUSE : FINGER);
     const at = Math.max(point ?? step, 0);
     this.drag = { mode: inside ? "shift" : point === null ? "select" : "point", px, py, at, moved: false };
     this.at = at;
@@ -362,8 +376,8 @@ class Poke {
   }
 
   lift(by) {
-    const [a, b] = this.selection ?? [0, 0];
-    if (this.at >= a && this.at < b) {
+    if (this.within(this.at)) {
+      const [a, b] = this.selection;
       this.anchor = null;
       const before = this.pending?.kind === "shift" ? this.pending.value : 0;
       this.pending = { kind: "shift", start: a, stop: b, value: exact(before + by) };
