@@ -1,4 +1,4 @@
-"""The shipped models on disk: ``make`` trains one with the project's own worker, ``load`` and ``stored`` read it.
+"""The shipped models on disk: ``make`` trains one with the project's own loop, ``load`` and ``stored`` read it.
 
 Each is three files of ``assets/pretrained``: the weights with their card inside, ``NAME.json`` with the card and what
 was measured, ``NAME.answer.json`` with the answer about its first window. A model that is trained again on this machine
@@ -8,9 +8,9 @@ lies in a folder of the home and goes before the shipped one.
 import json
 import math
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,11 @@ from core.errors import UserError
 from core.lesson.answer import Answer, answer
 from core.lesson.models import SHIPPED, Shipped
 from core.settings import settings
+from core.training.spec import Spec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from core.evaluate.run import LoadedRun
     from core.training.events import Event
 
@@ -88,84 +91,134 @@ def stored(name: str) -> Answer | None:
         return None
 
 
-def make(name: str, folder: Path, heard: "Callable[[Event], None]" = lambda event: None) -> dict[str, Any]:
-    """Trains one, scores it, and writes its three files. Returns what was measured. Raises UserError where the training
-    fails."""
-    from core.jobs.directory import JobDirectory
-    from core.jobs.worker import work
-    from core.training.checkpoint import load_weights
+def train_again(name: str, folder: Path | None = None) -> "Iterator[Event]":
+    """Trains one with the project's own loop, in this thread, and tells what happens; into the folder of this machine
+    where none is given. Its files are written at the end, all of them, before the last event, which is Finished: who
+    stops listening before has changed nothing. Raises UserError where the training fails.
+
+    The count of threads and torch's random numbers are as before when it ends.
+    """
+    import torch
+
+    from core.jobs.worker import finite
     from core.training.events import Finished
 
     one, series, begun = shipped(name), series_of(name), time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="scalescope-lesson-") as place:
-        job = JobDirectory.create(Path(place) / name, one.spec(series), series, one.title)
-        if one.trained:
-            last = work(job.path, heard)
-            if not isinstance(last, Finished):
-                raise UserError(f"{one.title} could not be trained: {getattr(last, 'sentence', 'it was stopped')}")
-            about, weights = job.card(), load_weights(job.path / "checkpoint.safetensors")
-        else:
-            about, weights = _untrained(one, series)
-    seconds = time.perf_counter() - begun
-    about = _small(about) | {"about": one.about, "seconds": round(seconds, 1)}
-    _write(folder, name, weights, about)
-    run = _opened(folder, name)
-    about["scores"] = _scores(run, series, one)
-    _write(folder, name, weights, about)
-    first = answer(_opened(folder, name), series, name, one.window, one.step, occlusion=True)
-    (folder / f"{name}.answer.json").write_text(first.to_json(), "utf-8")
-    return about
+    folder = settings().home / "lesson" if folder is None else folder
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    try:
+        about, weights = yield from _trained(one, series) if one.trained else _untrained(one, series)
+        about |= {"about": one.about, "seconds": round(time.perf_counter() - begun, 1)}
+        about = finite(about | _measured(about, weights, series, one))
+        first = answer(_run(about, weights), series, name, one.window, one.step, occlusion=True)
+        _write(folder, name, weights, about, first)
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+    numbers = (about.get("epochs_run", 0), about.get("best_epoch", 0), about["seconds"], False)
+    yield Finished(time.time(), *numbers, metrics=about["metrics"])
 
 
-def _opened(folder: Path, name: str) -> "LoadedRun":
-    from core.evaluate.run import LoadedRun
-    from core.training.checkpoint import load_weights
-
-    about = json.loads((folder / f"{name}.json").read_text("utf-8"))
-    return LoadedRun.of(about, load_weights(folder / f"{name}.safetensors"))
-
-
-def _write(folder: Path, name: str, weights: Any, about: dict[str, Any]) -> None:
-    from core.jobs.worker import finite
-    from core.training.checkpoint import write_tensors
-
-    folder.mkdir(parents=True, exist_ok=True)
-    bare = {k: v for k, v in about.items() if k in ("spec", "scaler", "name", "series", "season", "seed", "versions")}
-    write_tensors(folder / f"{name}.safetensors", weights, {"scalescope": json.dumps(finite(bare))})
-    (folder / f"{name}.json").write_text(json.dumps(finite(about), indent=1) + "\n", "utf-8")
+def make(name: str, folder: Path, heard: "Callable[[Event], None]" = lambda event: None) -> dict[str, Any]:
+    """The same to its end. Returns the card with what was measured."""
+    for event in train_again(name, folder):
+        heard(event)
+    return json.loads((folder / f"{name}.json").read_text("utf-8"))
 
 
-def _small(about: dict[str, Any]) -> dict[str, Any]:
-    """The card without what belongs to one machine or one job."""
-    return {k: v for k, v in about.items() if k not in ("id", "device", "threads", "seconds_per_epoch")}
+Made = tuple[dict[str, Any], "dict[str, Tensor]"]  # card and weights
 
 
-def _untrained(one: Shipped, series: Series) -> tuple[dict[str, Any], Any]:
+def _trained(one: Shipped, series: Series) -> "Generator[Event, None, Made]":
+    from core.training.events import Checkpointed, EpochDone, Finished, Started
+    from core.training.loop import train
+
+    spec, weights = one.spec(series), {}
+    about = _card(one, spec, series)
+    for event in train(spec, series):
+        if isinstance(event, Finished):
+            break  # told once it is measured
+        if isinstance(event, Started):
+            about["parameters"] = event.parameters
+        if isinstance(event, EpochDone):
+            about["epochs_run"] = event.epoch
+            if event.best:
+                about |= {"best_epoch": event.epoch, "validation": event.validation_loss}
+        if isinstance(event, Checkpointed) and event.weights is not None:
+            weights = {k: v.clone() for k, v in event.weights.items()}
+        yield event
+    return about, weights
+
+
+def _untrained(one: Shipped, series: Series) -> "Generator[Event, None, Made]":
     import torch
 
-    from core.data.windows import Scaler
-    from core.evaluate.metrics import metrics
-    from core.evaluate.run import LoadedRun
-    from core.explain.relevance import relevance
-    from core.models.contract import Shape
-    from core.models.registry import build
+    from core.training.loop import make_model
 
     spec = one.spec(series)
     torch.manual_seed(UNTRAINED)
-    model = build(spec.model, spec.config, Shape(spec.lookback, spec.horizon, len(spec.columns), spec.withheld))
-    part = series.part(spec.columns, 0, spec.split.train)
-    scaler = Scaler(torch.from_numpy(part.mean(axis=0)), torch.from_numpy(part.std(axis=0)))
-    about: dict[str, Any] = {
+    weights = {k: v.detach().clone() for k, v in make_model(spec).state_dict().items()}
+    yield from ()
+    return _card(one, spec, series) | {"seed": UNTRAINED}, weights
+
+
+def _card(one: Shipped, spec: Spec, series: Series) -> dict[str, Any]:
+    """Everything that makes the result reproducible."""
+    from core.data.windows import Scaler
+    from core.evaluate.season import season
+    from core.jobs.worker import versions
+
+    scaler = Scaler.fit(series, spec.columns, spec.split.train)
+    return {
         "name": one.title,
         "spec": spec.model_dump(mode="json"),
+        "series": {
+            "name": series.name,
+            "fingerprint": series.fingerprint,
+            "variates": list(series.variates),
+            "rows": len(series),
+        },
         "scaler": {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()},
-        "season": 1,
-        "seed": UNTRAINED,
+        "season": season(series, spec),
+        "seed": spec.seed,
+        "versions": versions(),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    run = LoadedRun.of(about, weights)
-    about["metrics"], about["relevance"] = metrics(run, series), relevance(run, series)
-    return about, weights
+
+
+def _measured(about: dict[str, Any], weights: "dict[str, Tensor]", series: Series, one: Shipped) -> dict[str, Any]:
+    """Errors on all test windows beside the baselines, what the attention is worth, and what each map finds."""
+    from core.evaluate import baselines
+    from core.evaluate.metrics import metrics
+    from core.explain.relevance import relevance
+
+    run = _run(about, weights)
+    beside = baselines.scores(run, series, baselines.estimate(run, series))
+    return {
+        "metrics": metrics(run, series) | {"baselines": beside},
+        "relevance": relevance(run, series),
+        "scores": _scores(run, series, one),
+    }
+
+
+def _run(about: dict[str, Any], weights: "dict[str, Tensor]") -> "LoadedRun":
+    from core.evaluate.run import LoadedRun
+
+    return LoadedRun.of(about, weights)
+
+
+INSIDE = ("spec", "scaler", "name", "series", "season", "seed", "versions")  # of the card, in the file of the weights
+
+
+def _write(folder: Path, name: str, weights: "dict[str, Tensor]", about: dict[str, Any], first: Answer) -> None:
+    """The weights come last: they are what makes the others count."""
+    from core.training.checkpoint import write_tensors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.answer.json").write_text(first.to_json(), "utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    inside = {k: v for k, v in about.items() if k in INSIDE}
+    write_tensors(folder / f"{name}.safetensors", weights, {"scalescope": json.dumps(inside)})
 
 
 def _scores(run: "LoadedRun", series: Series, one: Shipped) -> dict[str, float]:
