@@ -57,7 +57,7 @@ def _usual() -> Answer:
 
 
 def _percent(change: float | None) -> str:
-    return "an amount that was not measured" if change is None else f"{change:+.2%}"
+    return "an amount that was not measured" if change is None else f"{change:+.3%}"
 
 
 def _peak(answer: Answer, name: str) -> float:
@@ -82,8 +82,8 @@ CASES: tuple[Case, ...] = (
         ("Not worse at all", "Twice the error", "It cannot learn"),
         lambda now, _: (
             f"Its test MSE is {_mse(now.model):.3f}; with the published keys it is {_mse('crossscalenet-syn5'):.3f}. "
-            f"The maps of the two on the same window have a correlation of {_agree(now, _usual(), PUBLISHED):.2f}: "
-            "what the keys hold changes the picture more than the forecast."
+            f"The maps of the two on one window have a correlation of {_agree(now, _usual(), PUBLISHED):.2f}: neither "
+            "the error nor the picture tells that a key knows nothing."
         ),
     ),
     Case(
@@ -104,7 +104,7 @@ CASES: tuple[Case, ...] = (
         "random",
         "A convincing map of noise",
         "crossscalenet-broken",
-        "This map has clear bright patches. How many epochs was the model trained?",
+        "A map of attention, with its highest and its lowest place. How many epochs was this model trained?",
         ("None: its weights are random", "Twenty", "Until it overfitted"),
         lambda now, _: (
             f"Its weights are random. The map still has a peak of {_peak(now, PUBLISHED):.2f} times an even share, "
@@ -125,8 +125,7 @@ CASES: tuple[Case, ...] = (
         ),
         lambda now, _: (
             f"A map that is constant over patches has at most {now.ceiling:.2f} here, and this one has "
-            f"{_score(now, PUBLISHED)}: it names a patch, not a step. What adds up to the forecast resolves single "
-            f"steps: {_score(now, ADDS)}."
+            f"{_score(now, PUBLISHED)}. What adds up to the forecast resolves single steps: {_score(now, ADDS)}."
         ),
     ),
     Case(
@@ -150,9 +149,9 @@ CASES: tuple[Case, ...] = (
         "One input is ten deviations higher than ever in training. Does the map warn?",
         ("No: it looks as before", "Yes: it becomes flat", "Yes: it turns to the high input"),
         lambda now, before: (
-            f"The forecast moves by {_moved(now, before):.1f} deviations, and the map hardly: its correlation with "
-            f"the one before is {_agree(now, before, PUBLISHED):.2f}. A map says where a model looks, not whether it "
-            "knows such windows."
+            f"The forecast moves by {_moved(now, before):.3f} deviations, and the map's correlation with the one "
+            f"before is {_agree(now, before, PUBLISHED):.2f}: the model takes the mean out of every window, so that "
+            "it cannot see this shift, and neither can its map."
         ),
         maps=(PUBLISHED,),
         change=lambda lookback: lookback + 10 * np.eye(1, lookback.shape[1], 1) * lookback.std(),
@@ -177,8 +176,8 @@ CASES: tuple[Case, ...] = (
         ("At both, as both serve", "At x1 alone", "At neither"),
         lambda now, _: (
             f"Of all contributions {now.share_of('x3'):.0%} come from x3, which causes nothing, and "
-            f"{now.share_of('x1'):.0%} from x1. Both forecast equally well, so that no map of the model can tell "
-            "which is the cause."
+            f"{now.share_of('x1'):.0%} from x1. The model uses what serves the forecast; no map of a model tells a "
+            "cause from its twin."
         ),
         maps=(ADDS, GRADIENT),
     ),

@@ -48,7 +48,7 @@ STOPS: tuple[Stop, ...] = (
         "Choose another scale, and see whether it looks elsewhere.",
         2,
         "Where does the model look? Would you trust it?",
-        "The bright patches look convincing. Somebody should ask what they are compared with.",
+        "It looks a little more at some patches. Somebody should ask what that little is compared with.",
         "A bright cell means an important step. A weight says how much of a value is passed on, not whether the "
         "forecast depends on it.",
     ),

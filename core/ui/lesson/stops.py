@@ -13,7 +13,8 @@ import streamlit as st
 
 from core.data.lags import read_lags, write_lags
 from core.errors import UserError
-from core.lesson.models import SHIPPED
+from core.lesson import pretrained
+from core.lesson.models import HORIZON, SHIPPED
 from core.ui import theme, widgets
 from core.ui.charts import lesson as charts
 from core.ui.charts.lags import Strokes
@@ -147,9 +148,9 @@ def _count() -> None:
 
 
 def look() -> str:
-    answer = answers.of(MODEL, step=STEP)
     main, side = st.columns([3.2, 1], gap="medium")
     with side:
+        answer = answers.of(MODEL, step=STEP, window=_choose_window(MODEL))
         scales = [one.scale for one in answer.attention]
         picked = st.radio(
             "Scale",
@@ -213,12 +214,13 @@ def _window(answer: Answer, key: str, before: np.ndarray | None = None) -> None:
 
 
 def reveal() -> str:
-    answer = answers.of(MODEL, step=STEP)
+    main, side = st.columns([3.2, 1], gap="medium")
+    with side:
+        answer = answers.of(MODEL, step=STEP, window=_choose_window(MODEL))
     share, readers = votes().share(answers.question(MODEL, STEP), len(answer.lookback))
     maps = {name: found.values for name in (PUBLISHED, ADDS) if (found := answer.map(name))}
     if readers:
         maps = {"the class" if readers > 1 else "your marks": share} | maps
-    main, side = st.columns([3.2, 1], gap="medium")
     with side:
         shown = st.toggle("Show the truth", key="reveal-shown")
         if shown:
@@ -277,8 +279,10 @@ def compare() -> str:
         model = MODEL
         if not guide.hidden("model"):
             model = _choose_model(shipped)
-        ahead = st.slider("Step ahead", 1, 24, STEP + 1, key="compare-step")
-    answer = answers.of(model, step=ahead - 1, window=SHIPPED[model].window)
+        session.setdefault("compare-step", guide.number("step", STEP + 1, 1, HORIZON, "step ahead"))
+        ahead = st.slider("Step ahead", 1, HORIZON, key="compare-step", on_change=_step_put)
+        window = _choose_window(model)
+    answer = answers.of(model, step=ahead - 1, window=window)
     with side:
         names = [one.name for one in answer.maps if one.name != "Corrected attention"]
         chosen = st.pills("Ask by", names, selection_mode="multi", default=names, key=f"compare-maps-{model}")
@@ -311,6 +315,25 @@ def compare() -> str:
     elif maps:
         return "Choose a second way to ask, to compare."
     return "Choose a way to ask."
+
+
+def _step_put() -> None:
+    st.query_params["step"] = str(session["compare-step"])
+
+
+def _choose_window(model: str) -> int:
+    """A test window, from 0: that of the address, else the one whose answer is stored."""
+    usual = SHIPPED[model].window + 1
+    count = int(pretrained.card(model).get("metrics", {}).get("windows_total", usual))
+    chosen = guide.number("window", usual, 1, count, "window")
+    if guide.hidden("window"):
+        return chosen - 1
+
+    def put() -> None:
+        st.query_params["window"] = str(session["lesson-window"])
+
+    session["lesson-window"] = chosen
+    return int(st.number_input(f"Window, 1 to {count:,}", 1, count, key="lesson-window", on_change=put)) - 1
 
 
 def _choose_model(shipped: dict[str, str]) -> str:
