@@ -54,6 +54,12 @@ ABOUT = {
         "The readable files of `tests/data/test_read.py`, plain, gzipped and zipped, with bytes changed, inserted, "
         "removed, doubled and mixed; taken as they propose themselves. Fixed seed.",
     ),
+    "poke": (
+        "A poke",
+        "A window changed by hand. The server's part, by architecture with its published look-back and random weights, "
+        "all threads, median of 31; and in a real browser on the same machine, from the release of the button to the "
+        "new forecast painted, everything else of the section following in the same run.",
+    ),
     "path": ("From an upload to the first heatmap", "ETTh1, 17,420 rows of 7 variates, every setting as it comes."),
     "pages": (
         "Page reruns while a model trains",

@@ -43,10 +43,18 @@ class Poke:
 
     def point(self, step: int) -> Point:
         """Where the step is drawn, on the screen."""
+        (x, y), (left, top) = self.places("line")[step], self.corner()
+        return left + x, top + y
+
+    def corner(self) -> Point:
+        """Where the picture is on the screen, once nothing above it comes in any more."""
         self.plot.scroll_into_view_if_needed()
-        (x, y), box = self.places("line")[step], self.plot.bounding_box()
+        before, box = None, self.plot.bounding_box()
+        while box != before:
+            self.page.wait_for_timeout(150)
+            before, box = box, self.plot.bounding_box()
         assert box
-        return box["x"] + x, box["y"] + y
+        return box["x"], box["y"]
 
     def drag(self, start: Point, stop: Point) -> None:
         self.page.mouse.move(*start)
@@ -96,15 +104,13 @@ def test_a_dragged_point_moves_the_forecast_and_undo_brings_it_back_exactly(
 def test_a_choice_is_dragged_up_as_a_whole_and_the_fields_follow(visitor: Visitor, trained: prepared.Trained):
     poke = Poke(visitor, trained)
     forecast = poke.shape("forecast")
-    poke.plot.scroll_into_view_if_needed()
-    box = poke.plot.bounding_box()
-    assert box
-    ground = box["y"] + 14  # above the line
+    top = poke.corner()[1]
+    ground = top + 14  # above the line
     poke.drag((poke.point(70)[0], ground), (poke.point(80)[0], ground))
     expect(visitor.page.get_by_label("From step", exact=True)).to_have_value("70")
     expect(visitor.page.get_by_label("to step", exact=True)).to_have_value("80")
     visitor.settled()
-    middle = (poke.point(75)[0], box["y"] + 120)
+    middle = (poke.point(75)[0], top + 120)
     poke.drag(middle, (middle[0], middle[1] + 40))
     poke.moved_from(forecast)
     expect(poke.told).to_contain_text("steps 70 to 80 of load shifted by −")
