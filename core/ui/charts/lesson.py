@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-GUTTER = 112  # pixels for names and numbers left of the axis
+GUTTER, WIDER = 112, 196  # pixels for names and numbers left of the axis; on a projector
 LINE = 54  # pixels of one variate
 AXIS, LEGEND = 58, 74  # pixels under a picture, which its height includes
 STRIP = 26
@@ -38,26 +38,16 @@ def inputs(lookback: np.ndarray, variates: Sequence[str], target: str, truth: np
     horizon = 0 if truth is None else len(truth)
     table = pd.concat(rows, ignore_index=True)
     large = type_size()
-    names = "[" + ", ".join(f"'{_quoted(name)}'" for name in reversed(order)) + "]"
-    middles = [row + 0.5 for row in range(len(order))]
-    chart = (
-        alt.Chart(table, height=(LINE if large < 20 else LINE - 10) * len(order) + AXIS)
+    names = pd.DataFrame({"at": [len(order) - 0.5 - row for row in range(len(order))], "name": order})
+    lines = (
+        alt.Chart(table)
         .mark_line()
         .encode(
             x=_axis(len(lookback), horizon, large),
             y=alt.Y(
                 "at:Q",
                 scale=alt.Scale(domain=[0, len(order)], nice=False),
-                axis=alt.Axis(
-                    title=None,
-                    values=middles,
-                    labelExpr=f"{names}[floor(datum.value)]",
-                    labelColor=colors.text,
-                    labelOverlap=False,
-                    minExtent=GUTTER,
-                    maxExtent=GUTTER,
-                    grid=False,
-                ),
+                axis=alt.Axis(title=None, labels=False, grid=False, **_gutter()),
             ),
             detail="variate:N",
             color=alt.condition(
@@ -70,7 +60,12 @@ def inputs(lookback: np.ndarray, variates: Sequence[str], target: str, truth: np
             ],
         )
     )
-    return style(chart)
+    told = (
+        alt.Chart(names)
+        .mark_text(align="right", color=colors.text, fontSize=large)
+        .encode(x=alt.value(-8), y="at:Q", text="name:N")
+    )
+    return style(alt.layer(lines, told, height=(LINE if large < 20 else LINE - 10) * len(order) + AXIS))
 
 
 def _quoted(name: str) -> str:
@@ -122,7 +117,7 @@ def window(
                 "value:Q",
                 title=None,
                 scale=alt.Scale(zero=False),
-                axis=alt.Axis(minExtent=GUTTER, maxExtent=GUTTER, tickCount=3),
+                axis=alt.Axis(**_gutter(), tickCount=3),
             ),
             color=alt.Color(
                 "kind:N", title=None, sort=shown, scale=alt.Scale(domain=shown, range=[kinds[k][0] for k in shown])
@@ -184,9 +179,8 @@ def strips(
         title=None,
         scale=alt.Scale(domain=([YOURS] if marks is not None else []) + rows),
         axis=alt.Axis(
-            minExtent=GUTTER,
-            maxExtent=GUTTER,
-            labelLimit=GUTTER - 8,
+            **_gutter(),
+            labelLimit=_gutter()["minExtent"] - 8,
             ticks=False,
             domain=False,
             labelOverlap=False,
@@ -343,6 +337,12 @@ def added(
         )
     )
     return style(chart)
+
+
+def _gutter() -> dict[str, Any]:
+    """The same left of every picture of a stop."""
+    room = GUTTER if type_size() < 20 else WIDER
+    return {"minExtent": room, "maxExtent": room}
 
 
 def _back(size: int) -> np.ndarray:

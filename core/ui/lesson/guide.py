@@ -202,17 +202,6 @@ def steer(here: Place) -> None:
             args=(1 if at is None else at,),
             help="Page up",
         )
-        chosen = st.segmented_control(
-            "Stop",
-            range(len(STOPS)),
-            default=at,
-            format_func=lambda i: f"{i + 1} {STOPS[i].title}" if i == at or not presenting() else f"{i + 1}",
-            key=f"lesson-stop-{at}",
-            label_visibility="collapsed",
-        )
-        if chosen is not None and chosen != at:
-            go(chosen + 1)
-            st.rerun()
         st.button(
             "Next",
             key="lesson-next",
@@ -225,6 +214,17 @@ def steer(here: Place) -> None:
             args=(1 if at is None else at + 2,),
             help="Page down",
         )
+        chosen = st.segmented_control(
+            "Stop",
+            range(len(STOPS)),
+            default=at,
+            format_func=lambda i: f"{i + 1} {STOPS[i].title}" if i == at or not presenting() else f"{i + 1}",
+            key=f"lesson-stop-{at}",
+            label_visibility="collapsed",
+        )
+        if chosen is not None and chosen != at:
+            go(chosen + 1)
+            st.rerun()
         st.space("stretch")
         st.toggle(
             "Present", value=presenting(), key="lesson-present", on_change=_present, help="Large type, no side bar"

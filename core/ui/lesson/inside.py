@@ -68,9 +68,48 @@ def _overview(model: str) -> None:
         ]
         st.markdown("**The same window, in numbers**")
         st.dataframe(rows, hide_index=True, key=f"inside-numbers-{model}")
+        if model == "scalefusion-waves":
+            _lengths()
         stops.say(
             f"{len(answer.parts)} parts and a rest add up to {total:.3f}, the forecast {ahead} steps ahead, exactly."
         )
+
+
+def _lengths() -> None:
+    """What one feature space for all lengths is for: series of lengths that were not learned from, told apart."""
+    from core.lesson import lengths
+
+    st.markdown("**Series of any length**")
+    names = list(lengths.CLASSES)
+    left, right = st.columns([1, 3.2], gap="medium")
+    with left:
+        steps = st.select_slider("Steps of the series", lengths.JUDGED, key="lengths-steps")
+        number = int(st.number_input("Series", 1, 50, key="lengths-series"))
+    event = lengths.draw(number, [steps], 100)[-1]
+    told = lengths.tell(_classifier(), event)
+    with right:
+        maps = {one.name: one.values for one in told.maps}
+        back = [len(event.values) - p for p in range(event.first, event.last)]
+        st.altair_chart(
+            charts.inputs(event.values[:, None], ("x",), "x", None, theme.colors()),
+            key="lengths-series-shown",
+            alt="A series with one event",
+        )
+        st.altair_chart(
+            charts.strips(maps, 0, theme.colors(), true=back), key="lengths-maps", alt="What spoke for the class"
+        )
+    chance = float(told.chances.max())
+    stops.say(
+        f"A {names[event.label]} of {lengths.CLASSES[names[event.label]]} steps in a series of {steps}, a length that "
+        f"was not learned from; the model says {names[told.label]}, with {chance:.0%}. The frame is the event."
+    )
+
+
+@st.cache_resource(show_spinner="Loading the model")
+def _classifier() -> Any:
+    from core.lesson import lengths
+
+    return lengths.load()
 
 
 def _scale(model: str) -> None:

@@ -285,7 +285,9 @@ def compare() -> str:
     answer = answers.of(model, step=ahead - 1, window=window)
     with side:
         names = [one.name for one in answer.maps if one.name != "Corrected attention"]
-        chosen = st.pills("Ask by", names, selection_mode="multi", default=names, key=f"compare-maps-{model}")
+        chosen = st.pills(
+            "Ask by", names, selection_mode="multi", default=names, key=f"compare-maps-{model}", wrap=True
+        )
         widgets.note(SHIPPED[model].about)
     maps = {one.name: one.values for one in answer.maps if one.name in (chosen or ())}
     with main:
