@@ -190,8 +190,8 @@ class Poke {
       draw("line", { x1: x(steps - 0.5), x2: right, y1: yAhead(tick), y2: yAhead(tick) }, grid);
       say(short(tick), { x: right + 6, y: yAhead(tick) + size * 0.35 });
     }
-    say("step", { x: left - 6, y: bottom + size + 5, "text-anchor": "end" });
-    let free = left - 10; // where the last label ends
+    if (!data.large) say("step", { x: left - 6, y: bottom + size + 5, "text-anchor": "end" });
+    let free = left - (data.large ? size : 10); // where the last label ends
     const under = (text, step) => {
       const half = text.length * size * 0.3 + 4;
       if (x(step) - half < free || x(step) + half > this.plot.clientWidth) return;

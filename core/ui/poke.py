@@ -35,6 +35,7 @@ HINT = (
     "Drag a point up or down, or drag over empty ground to choose steps and drag the choice. Keys: left and right "
     "move, up and down change the value, with Shift ten times as far; Space begins and ends a choice, Escape drops it."
 )
+SHORT_HINT = "Drag a point up or down, or choose steps and drag them."
 TOOLS: dict[Kind, tuple[str, str, str]] = {  # the button, what its amount is called, what it does
     "set": ("Set", "Value", "every chosen step becomes this value"),
     "shock": ("Shock", "Add", "added at one step"),
@@ -79,7 +80,7 @@ def poke(
     before_H: np.ndarray | None = None,
     ahead: str = "",
     gutter: bool = False,
-    hint: str = HINT,
+    hint: str | None = None,
 ) -> Edit | None:
     """Draw one variate's window, and return the edit that a hand has just made there, or None.
 
@@ -89,7 +90,9 @@ def poke(
     steps (NaN) are shaded.
     """
     first, last = _stretch(key, len(lookback_L))
-    edited = original_L is not None and not np.array_equal(original_L, lookback_L, equal_nan=True)
+    past, original = lookback_L[first:last], None if original_L is None else original_L[first:last]
+    edited = original is not None and not np.array_equal(original, past, equal_nan=True)
+    moved = before_H is not None and not np.array_equal(before_H, forecast_H, equal_nan=True)  # by any variate's edits
     chosen = selection(key)
     kept = None if chosen is None else (max(chosen[0], first) - first, min(chosen[1], last) - first)
     found = _component(
@@ -99,13 +102,13 @@ def poke(
             "unit": unit,
             "large": large,
             "ahead": ahead,
-            "hint": hint,
+            "hint": (SHORT_HINT if large else HINT) if hint is None else hint,
             "gutter": [*GUTTER, RIGHT if ahead else END] if gutter else None,
             "first": first,
-            "past": _values(lookback_L[first:last]),
-            "original": _values(original_L[first:last]) if edited and original_L is not None else None,
+            "past": _values(past),
+            "original": _values(original) if edited and original is not None else None,
             "forecast": _values(forecast_H),
-            "before": _values(before_H) if edited and before_H is not None else None,
+            "before": _values(before_H) if moved and before_H is not None else None,
             "truth": None if truth_H is None else _values(truth_H),
             "selection": kept if kept and kept[0] < kept[1] else None,
             "turn": session.get(f"{key}-turn", 0),  # a refused edit must be drawn back too
@@ -141,13 +144,13 @@ def controls(key: str, lookback_LC: np.ndarray, variates: Sequence[str], variate
     )
     _held(key, len(lookback_LC))
     limits = {"min_value": 0, "max_value": len(lookback_LC) - 1, "step": 1, "value": None, "placeholder": "none"}
-    left, middle, right = st.columns(3, gap="small")
+    left, right = st.columns(2, gap="small")
     left.number_input("From step", key=f"{key}-from", **limits)
-    middle.number_input("to step", key=f"{key}-to", **limits)
+    right.number_input("to step", key=f"{key}-to", **limits)
     usual = _usual(kind, lookback_LC[:, list(variates).index(variate)])
     amount = f"{key}-amount-{kind}-{variate}"
     session.setdefault(amount, usual)  # not its ``value``: a field with a default of its own cannot be emptied
-    right.number_input(
+    st.number_input(
         TOOLS[kind][1], value=None, step=abs(usual) / 10 or 0.1, format="%.4g", key=amount, disabled=kind == "mask"
     )
     with st.container(horizontal=True, gap="small"):

@@ -66,7 +66,11 @@ def _inside(view: View, step: int | None) -> None:
     with side:
         poked = names[0]
         if len(names) > 1:
-            poked = st.selectbox("Variate to change", names, key=f"{KEY}-variate-{view.row.id}")
+            last = next((e.variate for e in reversed(poke.edits_of(KEY)) if e.variate in names), names[0])
+            session.setdefault(chosen := f"{KEY}-variate-{view.row.id}", last)
+            if session[chosen] not in names:
+                session[chosen] = names[0]
+            poked = st.selectbox("Variate to change", names, key=chosen)
         edits = poke.controls(KEY, lookback, columns, poked)
         if view.column in view.run.spec.withheld:
             widgets.note(
