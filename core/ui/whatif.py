@@ -72,14 +72,6 @@ def _inside(view: View, step: int | None) -> None:
                 session[chosen] = names[0]
             poked = st.selectbox("Variate to change", names, key=chosen)
         edits = poke.controls(KEY, lookback, columns, poked)
-        if view.column in view.run.spec.withheld:
-            widgets.note(
-                f"The history of {widgets.plain(view.variate)} is withheld from this model. Changing it would change "
-                "nothing, so it is not offered."
-            )
-        missing = np.isnan(lookback[:, columns.index(poked)]).sum()
-        if missing:
-            widgets.note(f"{missing:,} steps are missing. Set and Mask fill them.")
     changed = texts.apply(lookback, columns, edits)
     try:
         after = _answer(view, edits, changed)
@@ -91,6 +83,14 @@ def _inside(view: View, step: int | None) -> None:
         _draw(view, columns.index(poked), changed, after)
         if edits:
             st.markdown(widgets.plain(said(view, after)))
+        if view.column in view.run.spec.withheld:
+            widgets.note(
+                f"The history of {widgets.plain(view.variate)} is withheld from this model. Changing it would change "
+                "nothing, so it is not offered."
+            )
+        missing = np.isnan(lookback[:, columns.index(poked)]).sum()
+        if missing:
+            widgets.note(f"{missing:,} steps are missing. Set and Mask fill them.")
     # a row of its own, so that on a narrow page the controls come before it
     with st.columns([3.2, 1], gap="medium")[0]:
         _below(view, edits, changed, after, columns.index(poked), step)
