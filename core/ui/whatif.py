@@ -15,7 +15,7 @@ import streamlit as st
 
 from core.data import edits as texts
 from core.errors import UserError
-from core.ui import inspect, poke, widgets
+from core.ui import boot, inspect, poke, widgets
 from core.ui.charts import whatif as charts
 from core.ui.charts.picture import number
 from core.ui.charts.scales import names_of
@@ -47,7 +47,8 @@ def _section(view: View, step: int | None) -> None:
         "What if: change this window by hand", icon=":material/touch_app:", key=KEY, on_change="rerun"
     ) as box:
         if box.open:
-            _inside(view, step)
+            with boot.problems("What if"):  # a rerun of this part alone does not pass the page's own
+                _inside(view, step)
     _link(poke.edits_of(KEY))
 
 
