@@ -3,6 +3,8 @@
 ``streamlit run app.py`` runs this file on every rerun, before the page.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
 # before everything else is imported: the browser draws its frame once, in the right width
@@ -10,6 +12,7 @@ st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout=
 
 from core.ui import boot, live, theme  # noqa: E402
 
+st.html(Path("assets/contrast.css"))
 st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
 chosen = boot.navigate()
 with boot.problems(chosen.title):

@@ -334,8 +334,7 @@ def ask(held: dict[str, Any], proposal: Proposal) -> tuple[Choice | None, str]:
             "Which date order is it?",
             readings,
             index=None,
-            format_func=str.capitalize,
-            captions=[widgets.plain(", ".join(proposal.ambiguous[r])) for r in readings],
+            format_func=lambda r: f"{r.capitalize()} :gray[{widgets.plain(', '.join((proposal.ambiguous or {})[r]))}]",
             key="new-order",
             help="Day and month cannot be told apart from the values alone, so this is never guessed.",
         )

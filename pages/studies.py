@@ -30,8 +30,7 @@ def choose() -> Study:
     st.radio(
         "Study",
         list(known),
-        format_func=lambda name: known[name].title,
-        captions=[where_it_stands(known[name], runner.standing(name)) for name in known],
+        format_func=lambda name: f"{known[name].title} :gray[{where_it_stands(known[name], runner.standing(name))}]",
         key="studies-chosen",
         on_change=lambda: state.put(study=session["studies-chosen"]),
     )

@@ -24,7 +24,7 @@ def show() -> None:
         f"About {minutes:.0f} minutes for the six stops, twice that with discussion. No network is needed, and "
         "nothing is stored of what a class marks."
     )
-    st.markdown("**After it, one can**  \n" + "  \n".join(f"{i}. {goal}" for i, goal in enumerate(GOALS, 1)))
+    st.markdown("**After it, one can**  \n" + "  \n".join(GOALS))
     st.markdown("**Stop by stop**")
     st.table(
         [
