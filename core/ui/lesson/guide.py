@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from core.ui import widgets
 
@@ -109,6 +110,24 @@ ROOMS: dict[str, tuple[str, str, str]] = {  # name: title, icon, what it is
     "teacher": ("For teachers", "school", "Goals, expected answers, a worksheet to print."),
     "glossary": ("Glossary", "menu_book", "The words of this field, in a sentence each."),
 }
+# Streamlit's shortcuts are deaf while a radio button or a switch has the focus; a presenter's clicker must not be
+_keys = component(
+    "lesson_keys",
+    html="<span></span>",
+    js="""
+    export default function () {
+      const move = (event) => {
+        const key = { PageDown: "next", PageUp: "back" }[event.key];
+        const deaf = event.target instanceof HTMLInputElement && ["radio", "checkbox"].includes(event.target.type);
+        if (!key || !deaf) return;
+        event.preventDefault();
+        document.querySelector(`.st-key-lesson-${key} button`)?.click();
+      };
+      document.addEventListener("keydown", move, true);
+      return () => document.removeEventListener("keydown", move, true);
+    }
+    """,
+)
 HIDDEN = ("vote", "model", "window", "rooms")  # what ``hide`` may name
 
 
@@ -226,6 +245,7 @@ def steer(here: Place) -> None:
             go(chosen + 1)
             st.rerun()
         st.space("stretch")
+        _keys(key="lesson-keys", width=1, height=1)
         st.toggle(
             "Present", value=presenting(), key="lesson-present", on_change=_present, help="Large type, no side bar"
         )

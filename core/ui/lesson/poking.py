@@ -91,7 +91,9 @@ def said(before: Answer, now: Answer) -> str:
         expected = f" The rule itself would move {before.target} by {rule:+.2f}."
     changed = np.flatnonzero(np.abs(now.lookback - before.lookback).sum(axis=1))
     back = [len(before.lookback) - int(p) for p in changed]
-    where = write_lags(back, to=" to ", most=3) if back else "none"
+    if not back:
+        return "The changes undo each other: the window is as it was, and so is the forecast."
+    where = write_lags(back, to=" to ", most=3)
     verdict = "hardly moves" if abs(moved) < NOTHING * before.deviation else f"moves by {moved:+.2f}"
     return (
         f"Steps back {where} are changed: the forecast {ahead} steps ahead {verdict}, to "
