@@ -11,6 +11,7 @@ import streamlit as st
 st.set_page_config(page_title="Scalescope", page_icon="assets/icon.svg", layout="wide", initial_sidebar_state=232)
 
 from core.ui import boot, live, theme  # noqa: E402
+from core.ui.lesson import glossary  # noqa: E402
 
 st.html(Path("assets/contrast.css"))
 st.logo(f"assets/logo-{theme.appearance()}.svg", size="medium", icon_image="assets/icon.svg")
@@ -18,4 +19,5 @@ chosen = boot.navigate()
 with boot.problems(chosen.title):
     live.side_bar()
     chosen.run()
+    glossary.foot(chosen.title)
 boot.warm_up()

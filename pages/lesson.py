@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.errors import UserError
 from core.ui import boot, widgets
 from core.ui.lesson import answers, glossary, guide, stops
 
@@ -15,7 +14,14 @@ if here.room:
     title, _, about = guide.ROOMS[here.room]
     st.header(title, anchor=False)
     widgets.note(about)
-    if here.room == "glossary":
+else:
+    stop = guide.STOPS[here.stop]
+    st.header(f"{here.stop + 1} {stop.title}", anchor=False)
+    st.markdown(f"{stop.idea} **{stop.action}**")
+with answers.or_offered():
+    if not here.room:
+        stops.show(here.stop)
+    elif here.room == "glossary":
         glossary.show()
     elif here.room == "train":
         from core.ui.lesson import trying
@@ -29,12 +35,4 @@ if here.room:
         from core.ui.lesson import teacher
 
         teacher.show()
-else:
-    stop = guide.STOPS[here.stop]
-    st.header(f"{here.stop + 1} {stop.title}", anchor=False)
-    st.markdown(f"{stop.idea} **{stop.action}**")
-    try:
-        stops.show(here.stop)
-    except UserError as error:
-        answers.offer(stops.MODEL, error)
 guide.rooms(here)

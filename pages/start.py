@@ -12,6 +12,13 @@ st.markdown(
     "with a number on how far to believe it. Nothing leaves this machine."
 )
 
+st.page_link(
+    "pages/lesson.py",
+    label="New to attention maps? Take the lesson: six stops, twelve minutes, nothing to install or train",
+    icon=":material/school:",
+    query_params={"lesson": "1"},
+)
+
 store = resources.store()
 runs = store.runs(limit=RECENT)
 datasets = {card.id: card for card in store.datasets()}

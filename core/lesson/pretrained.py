@@ -29,9 +29,18 @@ if TYPE_CHECKING:
     from core.training.events import Event
 
 FOLDER = Path(__file__).parents[2] / "assets" / "pretrained"
+AGAIN = "It can be trained here in about half a minute."
 SCORED = 64  # test windows that maps are scored on
 UNTRAINED = 7  # the seed of the broken model
 ASKED = ("adds_up", "gradient", "occlusion")
+
+
+class Lost(UserError):
+    """A shipped model that cannot be read; ``name`` is which, so that it can be trained again."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
 
 
 def shipped(name: str) -> Shipped:
@@ -54,14 +63,14 @@ def folder_of(name: str) -> Path:
 
 
 def load(name: str) -> "LoadedRun":
-    """A model, ready to answer. Raises UserError where its file is missing, damaged or not the one of this name."""
+    """A model, ready to answer. Raises Lost where its file is missing, damaged or not the one of this name."""
     from core.evaluate.run import LoadedRun
     from core.training.checkpoint import load_weights, read_card
 
     one, folder = shipped(name), folder_of(name)
     path = folder / f"{name}.safetensors"
     if not path.exists():
-        raise UserError(f"The lesson's model {one.title} is missing. It can be trained here in under half a minute.")
+        raise Lost(name, f"The lesson's model {one.title} is missing. {AGAIN}")
     try:
         card = read_card(path)
         with_numbers = folder / f"{name}.json"
@@ -69,9 +78,7 @@ def load(name: str) -> "LoadedRun":
             card |= json.loads(with_numbers.read_text("utf-8"))
         return LoadedRun.of(card, load_weights(path))
     except (UserError, ValueError) as error:
-        raise UserError(
-            f"The lesson's model {one.title} is damaged ({error}). It can be trained here in under half a minute."
-        ) from None
+        raise Lost(name, f"The lesson's model {one.title} is damaged ({error}). {AGAIN}") from None
 
 
 def card(name: str) -> dict[str, Any]:

@@ -184,10 +184,23 @@ def test_a_model_that_is_gone_can_be_trained_here(app, tmp_path, monkeypatch):
         (place / f"crossscalenet-syn5{end}").unlink()
     monkeypatch.setattr(pretrained, "FOLDER", place)
     at = lesson(app, lesson="2")
-    assert "is missing. It can be trained here in under half a minute" in words(at)
+    assert "is missing. It can be trained here in about half a minute" in words(at)
     at.button(key="again-crossscalenet-syn5").click()
     sound(at.run(timeout=120))
     assert "looks most at the steps" in words(at)
+
+
+@pytest.mark.parametrize("content", [None, b"noise" * 100])
+def test_a_poke_whose_model_is_lost_offers_that_model(app, tmp_path, monkeypatch, content):
+    place = tmp_path / "pretrained"
+    shutil.copytree(pretrained.FOLDER, place)
+    file = place / "crossscalenet-leak.safetensors"
+    file.unlink() if content is None else file.write_bytes(content)
+    (place / "crossscalenet-leak.answer.json").unlink()
+    monkeypatch.setattr(pretrained, "FOLDER", place)
+    at = lesson(app, lesson="6", case="leak")
+    assert at.button(key="again-crossscalenet-leak")
+    assert at.radio(key="lesson-case"), "the other cases can still be chosen"
 
 
 def test_train_it_yourself_runs_a_real_job_to_its_map(app):

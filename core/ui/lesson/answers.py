@@ -4,15 +4,16 @@ so that the first picture waits for no model; else the model's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from core.errors import UserError
 from core.lesson import pretrained
 from core.lesson.models import SHIPPED
+from core.settings import settings
 from core.ui import widgets
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def of(
     change: tuple[str, Change] | None = None,
 ) -> Answer:
     """About the window and step that the model is shipped with, or others. ``live``: the model answers even where a
-    stored answer would do. ``change`` makes another window of it, under a name of its own. Raises UserError where the
+    stored answer would do. ``change`` makes another window of it, under a name of its own. Raises Lost where the
     model cannot be read."""
     one = pretrained.shipped(model)
     step, window = one.step if step is None else step, one.window if window is None else window
@@ -82,13 +83,15 @@ def question(model: str, step: int) -> str:
     return f"{model} {step}"
 
 
-def offer(model: str, problem: UserError) -> None:
-    """Where a model cannot be read: why, and the way to have it again."""
-    one = pretrained.shipped(model)
-    widgets.problem(problem)
-    if st.button(f"Train {one.title} here", key=f"again-{model}", type="primary", icon=":material/model_training:"):
-        from core.settings import settings
-
-        with st.spinner(f"Training {one.title}, under half a minute", show_time=True):
-            pretrained.make(model, settings().home / "lesson")
-        st.rerun()
+@contextmanager
+def or_offered() -> Iterator[None]:
+    """Where a model cannot be read, says why, and offers to train it again."""
+    try:
+        yield
+    except pretrained.Lost as lost:
+        title = pretrained.shipped(lost.name).title
+        widgets.problem(lost)
+        if st.button(f"Train {title} here", key=f"again-{lost.name}", type="primary", icon=":material/model_training:"):
+            with st.spinner(f"Training {title}, about half a minute", show_time=True):
+                pretrained.make(lost.name, settings().home / "lesson")
+            st.rerun()

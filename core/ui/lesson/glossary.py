@@ -1,4 +1,4 @@
-"""The words of the field in a sentence each, and a small mark that leads from a term on any page to its entry."""
+"""The words of the field in a sentence each, and the links that lead from every page to those it uses."""
 
 import streamlit as st
 
@@ -40,15 +40,24 @@ def show() -> None:
             st.markdown(f"**{term}**  \n{TERMS[term]}")
 
 
-def link(*terms: str) -> None:
-    """A quiet line that leads to the entries of these terms, at the foot of a page."""
-    known = [term for term in terms if term in TERMS]
-    with st.container(horizontal=True, gap="small", key=f"terms-{'-'.join(known).replace(' ', '-').lower()}"):
-        for term in known:
-            st.page_link(
-                "pages/lesson.py",
-                label=term,
-                icon=":material/menu_book:",
-                query_params={"lesson": "glossary", "term": term},
-                help=TERMS[term],
-            )
+ON_PAGES: dict[str, tuple[str, ...]] = {  # by the title of the page
+    "Data": ("variate", "lag", "look-back", "horizon"),
+    "Train": ("look-back", "horizon", "scale", "patch"),
+    "Forecast": ("horizon", "window", "MSE", "seasonal naive"),
+    "Scales": ("scale", "patch", "contribution"),
+    "Attention": ("saliency", "attention", "contribution", "occlusion", "gradient", "faithfulness"),
+    "Studies": ("AUPRC", "attention", "uniform attention"),
+    "Models": ("attention", "scale", "variate"),
+}
+
+
+def foot(title: str) -> None:
+    """At the foot of a page, a quiet way to the entries of its terms."""
+    terms = ON_PAGES.get(title, ())
+    if not terms:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="terms"):
+        st.markdown(":small[:gray[Terms]]", width="content")
+        for term in terms:
+            query = {"lesson": "glossary", "term": term}
+            st.page_link("pages/lesson.py", label=term, query_params=query, help=TERMS[term])

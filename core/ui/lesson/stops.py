@@ -266,7 +266,8 @@ def poke() -> str:
 def _poke() -> None:
     from core.ui.lesson import poking
 
-    poking.show(MODEL, STEP)
+    with answers.or_offered():
+        poking.show(MODEL, STEP)
 
 
 # -- 5: compare --------------------------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from core.ui import widgets
-from core.ui.lesson import gallery, guide
+from core.data.lags import write_lags
+from core.lesson.models import SHIPPED
+from core.ui import theme, widgets
+from core.ui.charts import lesson as charts
+from core.ui.lesson import answers, gallery, guide, stops
 
 GOALS = (
     "Say what an attention weight is, and what it is not.",
@@ -39,6 +42,7 @@ def show() -> None:
         hide_index=True,
         border="horizontal",
     )
+    _figures()
     st.markdown("**Links that leave something out**")
     for link, about in LINKS:
         st.markdown(f"`{link}`  {about}")
@@ -53,6 +57,33 @@ def show() -> None:
         "text/html",
         icon=":material/print:",
         on_click="ignore",
+    )
+
+
+def _figures() -> None:
+    """Two figures with captions, to be saved from their menus (picture or data)."""
+    answer = answers.of(stops.MODEL, step=stops.STEP)
+    st.markdown("**Figures**")
+    st.altair_chart(
+        charts.inputs(answer.lookback, answer.variates, answer.target, answer.truth, theme.colors()),
+        key="figure-inputs",
+        alt="The window of the lesson",
+    )
+    widgets.note(
+        f"Figure 1. The window of the first stop: five inputs, and {answer.target}, which follows "
+        f"{' and '.join(answer.causes)} of {write_lags(answer.lags, to=' to ')} steps before."
+    )
+    maps = {one.name: one.values for one in answer.maps if one.name != "Corrected attention"}
+    numbers = {name: f"{answer.auprc(values):.2f}" for name, values in maps.items()}
+    st.altair_chart(
+        charts.strips(maps, len(answer.forecast), theme.colors(), true=answer.true_steps, numbers=numbers),
+        key="figure-maps",
+        alt="Four maps of one window beside the true steps",
+    )
+    widgets.note(
+        f"Figure 2. Where four methods say that {SHIPPED[answer.model].title} looked for the forecast "
+        f"{answer.step + 1} steps ahead; framed, the true steps. Right: the AUPRC of each, {answer.chance:.2f} for a "
+        "map that is the same everywhere."
     )
 
 
