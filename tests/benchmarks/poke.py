@@ -65,7 +65,7 @@ def measure() -> list[Row]:
 
 def server() -> list[Row]:
     torch.set_num_threads(resolve_threads(0))
-    return [row for name in MODELS for row in _answers(*random_run(name, preset_lookback("published", name)))]
+    return [one for name in MODELS for one in _answers(*random_run(name, preset_lookback("published", name)))]
 
 
 def _answers(run: LoadedRun, series: Series) -> Iterator[Row]:
@@ -81,8 +81,8 @@ def _answers(run: LoadedRun, series: Series) -> Iterator[Row]:
         contributions(Probe(run.model, changed, Question(column, 0)), [int(s) for s in steps])
 
     how = f"look-back {run.spec.lookback}, horizon {run.spec.horizon}, {len(run.spec.columns)} variates"
-    yield _row(f"**{run.model.title}: edit, forecast and trace**", [timed(answer, TIMES) * 1e3], "under 60 ms", how)
-    yield _row(f"{run.model.title}: contributions, 4 steps ahead", [timed(strip, TIMES) * 1e3], "", how)
+    yield row(f"**{run.model.title}: edit, forecast and trace**", [timed(answer, TIMES) * 1e3], "under 60 ms", how)
+    yield row(f"{run.model.title}: contributions, 4 steps ahead", [timed(strip, TIMES) * 1e3], "", how)
 
 
 def browser() -> list[Row]:
@@ -96,23 +96,24 @@ def browser() -> list[Row]:
             for page in ("forecast", "attention"):
                 with visit(window, dashboard) as visitor:
                     visitor.open(page, dataset=trained.dataset, run=trained.run, window=100)
-                    drawn, idle = zip(*_drags(visitor), strict=True)
+                    visitor.page.get_by_text("What if: change this window").click()
+                    drawn, idle = zip(*drags(visitor, charts=2), strict=True)
                 how = f"{POKES} drags of a point, CrossScaleNet on 7 variates"
                 title = page.capitalize()
-                rows.append(_row(f"**{title} page: release to forecast drawn**", drawn, "under 250 ms", how))
-                rows.append(_row(f"{title} page: release to script ended", idle, "", how))
+                rows.append(row(f"**{title} page: release to forecast drawn**", drawn, "under 250 ms", how))
+                rows.append(row(f"{title} page: release to script ended", idle, "", how))
         finally:
             dashboard.stop()
             window.close()
     return rows
 
 
-def _drags(visitor: Visitor) -> Iterator[tuple[float, float]]:
+def drags(visitor: Visitor, charts: int) -> Iterator[tuple[float, float]]:
+    """Milliseconds from the release to the new forecast painted, and to the script's end, of one drag after another."""
     page = visitor.page
-    page.get_by_text("What if: change this window").click()
     plot = page.locator(".poke .plot")
     plot.wait_for()
-    visitor.charts(2)
+    visitor.charts(charts)
     page.wait_for_timeout(3000)
     for i in range(POKES + 3):
         visitor.settled()
@@ -134,7 +135,7 @@ def _drags(visitor: Visitor) -> Iterator[tuple[float, float]]:
             yield found[0], found[1]
 
 
-def _row(measure: str, times: Sequence[float], aim: str, how: str) -> Row:
+def row(measure: str, times: Sequence[float], aim: str, how: str) -> Row:
     median, late = np.percentile(np.array(times), [50, 95])
     return {
         "measure": measure,

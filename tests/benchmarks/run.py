@@ -54,6 +54,10 @@ ABOUT = {
         "The readable files of `tests/data/test_read.py`, plain, gzipped and zipped, with bytes changed, inserted, "
         "removed, doubled and mixed; taken as they propose themselves. Fixed seed.",
     ),
+    "lesson": (
+        "The lesson",
+        "In a real browser on the same machine as the server.",
+    ),
     "poke": (
         "A poke",
         "A window changed by hand. The server's part, by architecture with its published look-back and random weights, "
