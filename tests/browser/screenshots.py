@@ -2,7 +2,7 @@
 
 Data, Train, Forecast and Scales show ETTh1 where the benchmark series lie beside the checkout, else generated waves;
 Attention shows SYN5, whose truth is known, Studies what was measured of SYN1 to SYN8, Models an architecture at its
-usual shapes. Look at each of them after a
+usual shapes, Lesson its fifth stop. Look at each of them after a
 change of a page.
 """
 
@@ -77,6 +77,7 @@ def take(visitor: Visitor, real: prepared.Trained, known: prepared.Trained, size
         ("attention", "attention", {"dataset": known.dataset, "run": known.run, "window": 800}, 1),
         ("studies", "studies", {"study": "saliency"}, 2),
         ("models", "models", {"model": "crossscalenet"}, 1),
+        ("lesson", "lesson", {"lesson": 5}, 2),
     )
     for name, page, asked, charts in pages:
         visitor.page.set_viewport_size({"width": size[0], "height": size[1]})

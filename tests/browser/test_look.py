@@ -20,6 +20,7 @@ PAGES = (
     ("attention", True, 1 + 3),
     ("studies", False, 0),
     ("models", False, 1),
+    ("lesson", False, 2),
 )
 
 STICKS_OUT = """() => {
