@@ -14,7 +14,7 @@ st.markdown(
 
 st.page_link(
     "pages/lesson.py",
-    label="New to attention maps? Take the lesson: six stops, twelve minutes, nothing to install or train",
+    label="New to attention maps? Take the lesson: six stops, twelve minutes, nothing to train",
     icon=":material/school:",
     query_params={"lesson": "1"},
 )

@@ -95,7 +95,7 @@ def test_the_true_marks_score_one(app):
     at.button(key="lesson-next").click().run()
     at.button(key="lesson-next").click().run()
     sound(at.toggle(key="reveal-shown").set_value(True).run())
-    assert "your marks 1.00" in words(at)
+    assert "your marks 1.00" in words(at) and "Of the 7 true steps you marked 7, with 7 marks." in words(at)
 
 
 def test_votes_are_bounded_and_bad_steps_count_nowhere():

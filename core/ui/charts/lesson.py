@@ -324,7 +324,7 @@ def added(
     rows = pd.concat([table(parts, "now"), *([table(before, "before")] if before else [])], ignore_index=True)
     names = list(parts)
     chart = (
-        alt.Chart(rows, height=150)
+        alt.Chart(rows, height=190 if type_size() < 20 else 240)
         .mark_line()
         .encode(
             x=alt.X("ahead:Q", title="step ahead", axis=alt.Axis(tickMinStep=1)),

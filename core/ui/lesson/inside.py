@@ -166,13 +166,10 @@ def _cell(model: str) -> None:
         )
     with right:
         C = len(found.query)
-        products = " + ".join(
-            rf"{q:.2f}\cdot{k:.2f}".replace("--", "+") for q, k in zip(found.query, found.key, strict=True)
-        )
         st.markdown(
             f"The patch {labels[i]} back asks the patch {labels[j]} back, with one number for each of {C} variates."
         )
-        st.latex(rf"q\cdot k = {products} = {found.product:.3f}".replace("+ -", "- ").replace(r"\cdot-", r"\cdot\,-"))
+        st.latex(_product(found.query, found.key, found.product))
         st.latex(rf"\frac{{q\cdot k}}{{\sqrt{{{C}}}}} = {found.logit:.3f}")
         total = float(np.exp(found.logits).sum())
         st.latex(rf"\frac{{e^{{{found.logit:.3f}}}}}{{{total:.3f}}} = {found.weight:.3f}")
@@ -180,3 +177,15 @@ def _cell(model: str) -> None:
         f"The weight is {found.weight:.3f}, as in the map; an even one would be {1 / size:.3f}. It says how much of "
         "this patch's value is passed on, and nothing yet of what the forecast makes of it."
     )
+
+
+def _product(query: np.ndarray, key: np.ndarray, total: float) -> str:
+    """q . k written out, two terms a line."""
+    terms = [f"{_number(q)}\\cdot {_number(k)}" for q, k in zip(query, key, strict=True)]
+    lines = [" + ".join(terms[i : i + 2]) for i in range(0, len(terms), 2)]
+    body = r" \\ &\quad + ".join(lines)
+    return rf"\begin{{aligned}} q\cdot k =\;& {body} \\ =\;& {total:.3f} \end{{aligned}}"
+
+
+def _number(value: float) -> str:
+    return f"({value:.2f})" if value < 0 else f"{value:.2f}"

@@ -249,9 +249,16 @@ def reveal() -> str:
     if not shown:
         return "Which of these rows is right? Decide first, then show the truth."
     told = [f"{name} {score:.2f}" for name, score in scores.items()]
+    marks = session.get(MARKS, ())
+    own = ""
+    if marks:
+        hit = len(set(marks) & set(answer.true_steps))
+        own = f"Of the {len(answer.true_steps)} true steps you marked {hit}, with {len(marks)} marks. "
+    shows = scores.get(PUBLISHED, 0.0) > 2 * answer.chance
     return (
-        f"AUPRC: {', '.join(told)}; a map that is the same everywhere has {answer.chance:.2f}, and no map of patches "
-        f"more than {answer.ceiling:.2f}. The model uses the true steps; its attention does not show them."
+        f"{own}AUPRC: {', '.join(told)}; a map that is the same everywhere has {answer.chance:.2f}, and no map of "
+        f"patches more than {answer.ceiling:.2f}. The model uses the true steps; its attention "
+        f"{'shows part of them' if shows else 'does not show them'}."
     )
 
 

@@ -105,7 +105,7 @@ def _watch(run: str, active: bool) -> None:
     if active and not status.active:
         st.rerun()
     widgets.state_badge(status.state)
-    st.progress(live.progress(status), text=widgets.plain(status.sentence))
+    st.progress(live.progress(status) if status.active else 1.0, text=widgets.plain(status.sentence))
     try:
         loaded = resources.loaded_run(run)
     except UserError as error:
