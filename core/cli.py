@@ -167,8 +167,12 @@ def train(
     options = preset_options(preset.value, model, series.name) | own
     ahead = _names(known, series.variates)
     inputs = _names(variates, series.variates) or tuple(name for name in series.variates if name not in ahead)
-    split = Split.of(series)
     try:
+        covariates = Covariates.model_validate(
+            {"calendar": calendar.replace(",", " ").split(), "country": country.upper(), "known": ahead}
+        )
+        wanted = _names(targets, series.variates) or inputs
+        split = Split.of(series, covariates.observed(series, wanted))
         spec = Spec(
             dataset="",
             series_name=series.name,
@@ -178,10 +182,8 @@ def train(
             lookback=lookback or preset_lookback(preset.value, model, series.name, split.train),
             horizon=horizon,
             variates=inputs,
-            targets=_names(targets, series.variates) or inputs,
-            covariates=Covariates.model_validate(
-                {"calendar": calendar.replace(",", " ").split(), "country": country.upper(), "known": ahead}
-            ),
+            targets=wanted,
+            covariates=covariates,
             split=split,
             recipe=Recipe(**recipe_of(preset.value, model, series.name).model_dump() | changes),
             seed=seed,

@@ -204,7 +204,7 @@ def show_form() -> None:
             variates=tuple(inputs),
             targets=tuple(targets),
             covariates=covariates,
-            split=split,
+            split=Split.of(series, covariates.observed(series, tuple(targets))),
             recipe=recipe,
             seed=seed,
         )
@@ -291,8 +291,8 @@ def _choose_covariates(series: Series, dataset: str, targets: list[str]) -> Cova
             key=f"known-{dataset}",
             disabled=not free,
             placeholder="Choose columns" if free else "Every column is to be forecast",
-            help="A plan, a price list, a weather forecast: the model sees their values over the horizon. The future "
-            "beyond the data cannot be forecast with them, since it does not hold their values.",
+            help="A plan, a price list, a weather forecast: the model sees their values over the horizon. To forecast "
+            "beyond the data, let the file go on with rows that hold them and nothing else.",
         )
     return Covariates(calendar=tuple(calendar), country=country or "", known=tuple(known))
 

@@ -192,6 +192,17 @@ def test_train_takes_what_is_known_in_advance_and_names_it_where_it_is_ignored(r
     assert "needs 'load' of the 8 steps ahead" in run("forecast", tmp_path / "able", file).stderr
     assert len(json.loads(run("forecast", tmp_path / "able", file, "--window", 0, "--json").stdout)["truth"]) == 1
 
+    longer = tmp_path / file.name  # rows that hold what is known of the steps to come, and nothing else
+    last = waves().times[-1]
+    rows = [f"{last + np.timedelta64(i, 'h')},{i / 10}," for i in range(1, 9)]
+    stamps = [row.replace("T", " ").replace(".000000", "") for row in rows]
+    longer.write_text(file.read_text() + "\n".join(stamps) + "\n")
+    beyond = list(csv.reader(io.StringIO(run("forecast", tmp_path / "able", longer).stdout)))
+    assert len(beyond) == 1 + 8 and beyond[1][0] == "2020-01-26 00:00:00" and all(row[1] for row in beyond[1:])
+    again = run("train", "--dataset", longer, *small, *about, "--model", "itransformer", "--out", tmp_path / "longer")
+    assert again.returncode == 0, again.stderr
+    assert JobDirectory(tmp_path / "longer").spec().split.test == len(waves())
+
     done = run("train", "--dataset", file, *small, *about, "--model", "dlinear", "--out", tmp_path / "not")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

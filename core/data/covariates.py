@@ -31,6 +31,7 @@ DAY = 86_400.0
 LONGEST: dict[Feature, float] = {"hour": DAY / 2, "weekday": DAY * 6, "month": DAY * 300, "holiday": DAY}
 CYCLES: dict[Feature, str] = {"hour": "hour of day", "weekday": "day of week", "month": "time of year"}
 MOST_LEADS = 64
+BLOCK = 65_536  # rows that are looked at together
 
 Rule = Callable[[Series, int, int], np.ndarray]
 
@@ -82,6 +83,20 @@ class Covariates(BaseModel):
             series.fingerprint,
             rules=self.rules(lookback, horizon),
         )
+
+    def observed(self, series: Series, targets: tuple[str, ...]) -> int:
+        """Rows until the last in which a target was observed: behind it may stand what is known of the steps to come.
+        All rows where nothing is known in advance."""
+        if not self.known or not set(targets) <= set(series.variates):
+            return len(series)
+        stop = len(series)
+        while stop:
+            start = max(stop - BLOCK, 0)
+            rows = np.flatnonzero(np.isfinite(Series.part(series, targets, start, stop)).any(axis=1))
+            if len(rows):
+                return start + int(rows[-1]) + 1
+            stop = start
+        return len(series)
 
     def check(self, series: Series, targets: tuple[str, ...], lookback: int, horizon: int) -> None:
         """Raises UserError where these cannot be had for this series."""

@@ -149,13 +149,15 @@ class LoadedRun:
                 f"{series.name} has {len(series):,} rows, but this model looks back {L:,}. Use a longer series."
             )
         self.check(series)
-        start = len(series) - L if index == count else self.first(series) + index
+        last = self.spec.covariates.observed(series, self.spec.targets)
+        start = last - L if index == count else self.first(series) + index
         values = self.spec.seen(series).part(self.spec.columns, start, start + L + H)
         lookback = values[:L]
-        if index == count and self.spec.covariates.known:
+        if index == count and self.spec.covariates.known and len(series) < last + H:
             raise UserError(
-                f"The future beyond the data needs {self.spec.covariates.known[0]!r} of the {H:,} steps ahead, which "
-                f"{series.name} does not hold. Choose a test window, or a model without columns known in advance."
+                f"The future beyond the data needs {self.spec.covariates.known[0]!r} of the {H:,} steps ahead, and "
+                f"{series.name} holds {len(series) - last:,} of them. Add rows with these values and nothing in the "
+                "place of what is to be forecast, or choose a test window."
             )
         if not np.isfinite(lookback).all() and not self.model.capabilities.missing_values:
             raise UserError(
@@ -163,8 +165,9 @@ class LoadedRun:
             )
         times = np.array(series.times[start : start + L + H])
         if index == count:
-            last, step = series.times[-1], np.median(np.diff(series.times[-L:].view(np.int64))).astype(np.int64)
-            ahead = last + (np.arange(1, H + 1) * step).astype(
+            latest = series.times[last - L : last]
+            step = np.median(np.diff(latest.view(np.int64))).astype(np.int64)
+            ahead = latest[-1] + (np.arange(1, H + 1) * step).astype(
                 "timedelta64[us]" if np.issubdtype(series.times.dtype, np.datetime64) else np.int64
             )
             return Window(index, start, times[:L], ahead, lookback, None)

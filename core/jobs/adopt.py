@@ -62,7 +62,7 @@ def _moved(spec: Spec, series: Series, dataset_id: str) -> Spec:
     """The spec on this series; its split stays where the data is the same."""
     changes: dict[str, Any] = {"dataset": dataset_id, "series_name": series.name, "fingerprint": series.fingerprint}
     if spec.fingerprint != series.fingerprint:
-        changes["split"] = Split.of(series)
+        changes["split"] = Split.of(series, spec.covariates.observed(series, spec.targets))
     return spec.model_copy(update=changes)
 
 

@@ -43,9 +43,10 @@ class Split(Frozen):
         return self
 
     @classmethod
-    def of(cls, series: Series) -> "Split":
-        """The usual split for this series: 12/4/4 months for the ETT sets, as every paper does, else 70/10/20."""
-        rows, hour = len(series), 3600.0
+    def of(cls, series: Series, rows: int | None = None) -> "Split":
+        """The usual split for this series, or its first ``rows``: 12/4/4 months for the ETT sets, as every paper does,
+        else 70/10/20."""
+        rows, hour = len(series) if rows is None else rows, 3600.0
         ett = {"HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"} <= set(series.variates)
         for step, per_hour in ((hour, 1), (hour / 4, 4)):
             if ett and abs(series.step - step) < 1 and rows >= 14400 * per_hour:

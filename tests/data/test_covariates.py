@@ -103,3 +103,13 @@ def test_steps_and_horizons_that_do_not_fit_are_sentences() -> None:
     bare = hourly()
     with pytest.raises(UserError, match="no clock"):
         Covariates(calendar=("month",)).check(Series("s", np.arange(400), bare.values, bare.variates), (), 48, 24)
+
+
+def test_what_was_observed_ends_before_the_rows_that_only_hold_what_is_known():
+    times = np.datetime64("2024-01-01", "us") + np.arange(6) * np.timedelta64(1, "h")
+    values = np.array([[1, 5], [2, 6], [3, np.nan], [4, 8], [5, np.nan], [6, np.nan]], np.float32)
+    series = Series("plan", times, values, ("price", "load"))
+    known = Covariates(known=("price",))
+    assert known.observed(series, ("load",)) == 4
+    assert Covariates(calendar=("hour",)).observed(series, ("load",)) == 6
+    assert known.observed(series, ("price",)) == 6
