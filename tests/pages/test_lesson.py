@@ -203,6 +203,20 @@ def test_a_poke_whose_model_is_lost_offers_that_model(app, tmp_path, monkeypatch
     assert at.radio(key="lesson-case"), "the other cases can still be chosen"
 
 
+def test_a_poke_without_its_model_offers_to_train_it(app, tmp_path, monkeypatch):
+    """The stored answer still stands; only the first change needs the model itself."""
+    place = tmp_path / "pretrained"
+    shutil.copytree(pretrained.FOLDER, place)
+    (place / "crossscalenet-syn5.safetensors").unlink()
+    monkeypatch.setattr(pretrained, "FOLDER", place)
+    at = lesson(app, lesson="4")
+    assert "Drag a point of an input" in words(at)
+    at.number_input(key="lesson-from").set_value(31)
+    at.number_input(key="lesson-to").set_value(37).run()
+    sound(at.button(key="lesson-apply").click().run())
+    assert at.button(key="again-crossscalenet-syn5") and "is missing" in words(at)
+
+
 def test_train_it_yourself_runs_a_real_job_to_its_map(app):
     import time
 

@@ -10,6 +10,7 @@ from core.data.lags import write_lags
 from core.errors import UserError
 from core.lesson.answer import Answer
 from core.lesson.models import SHIPPED
+from core.lesson.pretrained import Lost
 from core.ui import poke, theme, widgets
 from core.ui.charts import lesson as charts
 from core.ui.lesson import answers, guide
@@ -36,9 +37,12 @@ def show(model: str, step: int) -> None:
         if edits:
             changed = texts.apply(before.lookback, list(before.variates), edits)
             now = answers.poked(model, step, one.window, changed)
+    except Lost:
+        raise
     except UserError as error:
         widgets.problem(error)
     column = before.variates.index(variate)
+    hint = poke.SHORT_HINT if guide.presenting() else poke.HINT
     with main:
         poke.poke(
             KEY,
@@ -50,6 +54,7 @@ def show(model: str, step: int) -> None:
             before_H=before.forecast,
             ahead=before.target,
             large=guide.presenting(),
+            hint=f"{hint} Step 0 lies {len(before.lookback)} steps back.",
         )
         maps = {"before": _values(before)} | ({"after": _values(now)} if edits else {})
         st.altair_chart(
