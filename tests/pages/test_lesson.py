@@ -147,6 +147,10 @@ def test_another_model_and_step_are_compared(app):
     assert at.query_params["model"] == "casa-syn5"
     sound(at.slider(key="compare-step").set_value(20).run())
     assert "Gradient finds the true steps best" in words(at)
+    at.radio(key="compare-model").set_value("crossscalenet-syn1").run()
+    assert "finds the true steps best" in words(sound(at))
+    sound(at.slider(key="compare-step").set_value(24).run())
+    assert "none of the steps that make y has happened yet" in words(at)
 
 
 def test_depths_of_how_it_works(app):

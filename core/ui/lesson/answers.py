@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from core.evaluate.run import LoadedRun
     from core.lesson.answer import Answer
 
-COMPARED = ("crossscalenet-syn5", "s2tx-syn5", "casa-syn5", "patchtst-syn5", "crossscalenet-broken")
+COMPARED = (
+    *("crossscalenet-syn5", "s2tx-syn5", "casa-syn5", "patchtst-syn5", "crossscalenet-broken"),
+    *("crossscalenet-syn1", "crossscalenet-syn7"),
+)
 Change = Callable[[np.ndarray], np.ndarray]
 
 

@@ -298,33 +298,35 @@ def compare() -> str:
         )
         widgets.note(SHIPPED[model].about)
     maps = {one.name: one.values for one in answer.maps if one.name in (chosen or ())}
+    scores = {name: answer.auprc(values) for name, values in maps.items()}
+    known = answer.weights is not None
     with main:
         _window(answer, "compare")
         if maps:
-            scores = {name: answer.auprc(values) for name, values in maps.items()}
             st.altair_chart(
                 charts.strips(
                     maps,
                     len(answer.forecast),
                     theme.colors(),
                     true=answer.true_steps,
-                    numbers={name: f"{score:.2f}" for name, score in scores.items()},
+                    numbers={name: f"{score:.2f}" for name, score in scores.items()} if known else None,
                 ),
                 key="compare-maps",
                 alt="Maps by several methods beside the truth",
             )
-    if len(maps) > 1:
-        best = max(scores, key=scores.__getitem__)
-        worst = min(scores, key=scores.__getitem__)
-        agree = _rank(maps[best], maps[worst])
+    if len(maps) < 2:
+        return "Choose a second way to ask, to compare." if maps else "Choose a way to ask."
+    if not known:
         return (
-            f"{best} finds the true steps best (AUPRC {scores[best]:.2f}), {worst.lower()} least "
-            f"({scores[worst]:.2f}); chance has {answer.chance:.2f}. The two rank the steps with a correlation of "
-            f"{agree:.2f}. This model misses by {answer.error:.2f} deviations on this window."
+            f"So far ahead, at step {ahead}, none of the steps that make {answer.target} has happened yet: no map can "
+            "be right, and the forecast can know nothing. Choose a nearer step."
         )
-    elif maps:
-        return "Choose a second way to ask, to compare."
-    return "Choose a way to ask."
+    best, worst = max(scores, key=scores.__getitem__), min(scores, key=scores.__getitem__)
+    return (
+        f"{best} finds the true steps best (AUPRC {scores[best]:.2f}), {worst.lower()} least ({scores[worst]:.2f}); "
+        f"chance has {answer.chance:.2f}. The two rank the steps with a correlation of "
+        f"{_rank(maps[best], maps[worst]):.2f}. This model misses by {answer.error:.2f} deviations on this window."
+    )
 
 
 def _step_put() -> None:
