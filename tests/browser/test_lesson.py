@@ -87,7 +87,8 @@ def test_marks_are_drawn_by_hand_and_counted_on_two_devices(visitors: Visitors):
     other.keyed("lesson-marks-typed").locator("input").fill("1-5")
     other.page.keyboard.press("Enter")
     expect(other.page.get_by_text("You marked 5 of 96 steps")).to_be_visible()
-    expect(other.page.get_by_text(re.compile(r"\d+ votes on this server"))).to_be_visible()
+    for visitor in (one, other):  # the first device hears of the second's vote by itself
+        expect(visitor.page.get_by_text(re.compile(r"[2-9]\d* votes on this server"))).to_be_visible()
 
 
 def test_a_point_is_dragged_and_the_forecast_follows(visitor: Visitor):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STEP = 12  # ahead, from 0: near enough to learn, far enough for the published attention to have keys of its own
 MODEL = "crossscalenet-syn5"
+POLL = 3.0  # seconds
 MARKS, STROKES, TYPED = "lesson-marks", "lesson-strokes", "lesson-marks-typed"
 PUBLISHED, ADDS, GRADIENT, OCCLUSION = "Published attention", "Contributions", "Gradient", "Occlusion"
 session = st.session_state
@@ -129,7 +130,12 @@ def _vote(answer: Answer) -> None:
             disabled=not session.get(MARKS),
             help="For a show of hands: these marks count as another reader's, and the row is free again.",
         )
-    _, readers = votes().share(answers.question(MODEL, STEP), len(answer.lookback))
+    st.fragment(_counted, run_every=POLL)(len(answer.lookback))
+
+
+def _counted(steps: int) -> None:
+    """How many have voted, as they do: the one part of a stop that changes by itself, for the projector."""
+    _, readers = votes().share(answers.question(MODEL, STEP), steps)
     widgets.note(f"{readers} {'vote' if readers == 1 else 'votes'} on this server. Names are not asked.")
 
 
