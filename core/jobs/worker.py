@@ -43,6 +43,8 @@ def work(directory: Path, heard: Listener = lambda event: None) -> Event:
     try:
         try:
             with Stop(directory / "cancel") as stop:
+                if (directory / "cancel").exists():  # before the first batch, however busy the machine is
+                    raise Stopped
                 return job.train(stop)
         except Stopped:
             return job.cancelled()

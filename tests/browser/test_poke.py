@@ -48,11 +48,13 @@ class Poke:
 
     def corner(self) -> Point:
         """Where the picture is on the screen, once nothing above it comes in any more."""
+        self.visitor.settled()
         self.plot.scroll_into_view_if_needed()
-        before, box = None, self.plot.bounding_box()
-        while box != before:
+        before, box, still = None, self.plot.bounding_box(), 0
+        while still < 3:
             self.page.wait_for_timeout(150)
             before, box = box, self.plot.bounding_box()
+            still = still + 1 if box == before else 0
         assert box
         return box["x"], box["y"]
 
