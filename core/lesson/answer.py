@@ -49,8 +49,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Part:
-    """What one scale adds to the target's forecast, H in the data's units; ``seen`` (l,) is the pooled target or, where
-    that is withheld, nothing of use."""
+    """What one scale adds to the target's forecast, H in the data's units, and the model's own weight of it."""
 
     name: str
     weight: float

@@ -83,10 +83,14 @@ def colors() -> Colors:
     return COLORS[appearance()]
 
 
+def presenting() -> bool:
+    """Whether the page is shown on a projector (``?present=1``): large type, no side bar."""
+    return st.query_params.get("present") == "1"
+
+
 def type_size() -> int:
-    """Pixels of the type in charts: legible from five metres where the page is shown on a projector
-    (``?present=1``)."""
-    return 20 if st.query_params.get("present") == "1" else 12
+    """Pixels of the type in charts; from five metres 20 are legible."""
+    return 20 if presenting() else 12
 
 
 def palette(scales: int, of: Colors | None = None) -> list[str]:

@@ -19,7 +19,7 @@ from core.ui import boot, inspect, poke, widgets
 from core.ui.charts import whatif as charts
 from core.ui.charts.picture import number
 from core.ui.charts.scales import names_of
-from core.ui.theme import colors, palette
+from core.ui.theme import colors, palette, presenting
 
 if TYPE_CHECKING:
     from core.data.edits import Edit
@@ -139,7 +139,7 @@ def _draw(view: View, column: int, changed: np.ndarray, after: Trace) -> None:
         before_H=view.trace().forecast[0, :, view.column],
         ahead="" if own else view.variate,
         gutter=True,
-        large=st.query_params.get("present") == "1",
+        large=presenting(),
     )
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.lesson import pretrained
 from core.lesson.models import SHIPPED
-from core.settings import settings
+from core.training.events import EpochDone
 from core.ui import widgets
 
 if TYPE_CHECKING:
@@ -31,15 +31,14 @@ def of(
     model: str,
     step: int | None = None,
     window: int | None = None,
-    live: bool = False,
     change: tuple[str, Change] | None = None,
 ) -> Answer:
-    """About the window and step that the model is shipped with, or others. ``live``: the model answers even where a
-    stored answer would do. ``change`` makes another window of it, under a name of its own. Raises Lost where the
-    model cannot be read."""
+    """About the window and step that the model is shipped with, whose answer is stored, or others, about which the
+    model is asked. ``change`` makes another window of it, under a name of its own. Raises Lost where the model cannot
+    be read."""
     one = pretrained.shipped(model)
     step, window = one.step if step is None else step, one.window if window is None else window
-    if not live and change is None and (step, window) == (one.step, one.window):
+    if change is None and (step, window) == (one.step, one.window):
         found = _stored(model, changed(model))
         if found is not None:
             return found
@@ -95,6 +94,8 @@ def or_offered() -> Iterator[None]:
         title = pretrained.shipped(lost.name).title
         widgets.problem(lost)
         if st.button(f"Train {title} here", key=f"again-{lost.name}", type="primary", icon=":material/model_training:"):
-            with st.spinner(f"Training {title}, about half a minute", show_time=True):
-                pretrained.make(lost.name, settings().home / "lesson")
+            bar = st.progress(0.0, f"Training {title}, about half a minute")
+            for event in pretrained.train_again(lost.name):
+                if isinstance(event, EpochDone):
+                    bar.progress(event.epoch / event.epochs, f"Epoch {event.epoch} of {event.epochs} is done")
             st.rerun()

@@ -245,10 +245,10 @@ def show() -> str:
         st.session_state["lesson-case"] = case.name
         st.radio("Case", names, format_func=titles.__getitem__, key="lesson-case", on_change=picked)
     with main:
-        before = answers.of(case.model, step=case.step, live=case.change is not None)
+        before = answers.of(case.model, step=case.step)
         now = before
         if case.change is not None:
-            now = answers.of(case.model, step=case.step, live=True, change=(case.name, case.change))
+            now = answers.of(case.model, step=case.step, change=(case.name, case.change))
         maps = {name: found.values for name in case.maps if (found := now.map(name))}
         st.altair_chart(
             charts.window(now.lookback[:, now.column], now.forecast, now.truth, now.target, now.step, theme.colors()),

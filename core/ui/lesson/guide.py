@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from core.ui import widgets
+from core.ui.theme import presenting
 
 ASSETS = Path(__file__).parents[3] / "assets"
 
@@ -158,11 +159,6 @@ def place() -> Place:
         f"This lesson has no stop {wanted[:40]!r}: it has stops 1 to {len(STOPS)}. Stop {nearest + 1} is shown instead."
     )
     return Place(nearest)
-
-
-def presenting() -> bool:
-    """Large type and no side bar, for a projector."""
-    return st.query_params.get("present") == "1"
 
 
 def hidden(part: str) -> bool:

@@ -13,7 +13,7 @@ from core.lesson.models import SHIPPED
 from core.lesson.pretrained import Lost
 from core.ui import poke, theme, widgets
 from core.ui.charts import lesson as charts
-from core.ui.lesson import answers, guide
+from core.ui.lesson import answers
 
 KEY = "lesson"
 ADDS = "Contributions"
@@ -42,7 +42,7 @@ def show(model: str, step: int) -> None:
     except UserError as error:
         widgets.problem(error)
     column = before.variates.index(variate)
-    hint = poke.SHORT_HINT if guide.presenting() else poke.HINT
+    hint = poke.SHORT_HINT if theme.presenting() else poke.HINT
     with main:
         poke.poke(
             KEY,
@@ -53,7 +53,7 @@ def show(model: str, step: int) -> None:
             label=variate,
             before_H=before.forecast,
             ahead=before.target,
-            large=guide.presenting(),
+            large=theme.presenting(),
             hint=f"{hint} Step 0 lies {len(before.lookback)} steps back.",
         )
         maps = {"before": _values(before)} | ({"after": _values(now)} if edits else {})

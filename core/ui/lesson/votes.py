@@ -48,10 +48,6 @@ class Votes:
                     counts[steps - back] += 1
         return counts / max(len(all_marks), 1), len(all_marks)
 
-    def clear(self, question: str) -> None:
-        with self._lock:
-            self._of.pop(question, None)
-
 
 @st.cache_resource(show_spinner=False)
 def votes() -> Votes:
