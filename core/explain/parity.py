@@ -17,9 +17,9 @@ from core.models.layers.mamba import Mamba
 from core.models.registry import architectures
 
 TOLERANCE = 1e-5
-# Units in the last place of the largest value: less is no agreement that float32 can hold from one processor to the
-# next. PatchTST's file reaches 36; its public output is 1.5e-5 from what float64 makes of the same weights (ours)
-UNITS = 4
+# Where the public output itself is farther than that from what float64 makes of the same weights, as far as it is:
+# PatchTST's is 1.48e-5 off on values up to 36, and processors differ in ours by as much (ours)
+ROUNDED = {"patchtst": 1.48e-5}
 # blocks are compared in float64, with the gradients of the sum of squares of their output
 BLOCKS = {"mamba_block": Mamba}
 BLOCK_TOLERANCE = 1e-9
@@ -56,10 +56,7 @@ def check(path: Path) -> dict[str, Any]:
     report = {"model": name}
     report |= check_model(ours, tensors) if isinstance(ours, Forecaster) else check_block(ours, tensors)
     errors = [value for key, value in report.items() if key.endswith("max_abs_error") and not key.startswith("trace")]
-    tolerance = BLOCK_TOLERANCE
-    if isinstance(ours, Forecaster):
-        largest = float(tensors["forecast"].abs().max())
-        tolerance = max(TOLERANCE, UNITS * torch.finfo(torch.float32).eps * largest)
+    tolerance = ROUNDED.get(name, TOLERANCE) if isinstance(ours, Forecaster) else BLOCK_TOLERANCE
     # not max(), which passes over NaN
     return report | {"tolerance": tolerance, "passed": all(error <= tolerance for error in errors)}
 
