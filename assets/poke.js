@@ -190,7 +190,7 @@ class Poke {
       draw("line", { x1: x(steps - 0.5), x2: right, y1: yAhead(tick), y2: yAhead(tick) }, grid);
       say(short(tick), { x: right + 6, y: yAhead(tick) + size * 0.35 });
     }
-    if (!data.large) say("step", { x: left - 6, y: bottom + size + 5, "text-anchor": "end" });
+    if (!data.large && left > 36) say("step", { x: left - 6, y: bottom + size + 5, "text-anchor": "end" });
     let free = left - (data.large ? size : 10); // where the last label ends
     const under = (text, step) => {
       const half = text.length * size * 0.3 + 4;

@@ -14,7 +14,8 @@ st.markdown(
 
 st.page_link(
     "pages/lesson.py",
-    label="New to attention maps? Take the lesson: six stops, twelve minutes, nothing to train",
+    label="New here? Take the lesson in six stops",
+    help="What attention maps show and what they do not, in twelve minutes; nothing has to be trained.",
     icon=":material/school:",
     query_params={"lesson": "1"},
 )
